@@ -1,0 +1,1 @@
+//! dockgate: an MQTT broker for fleets of DJI docks.
