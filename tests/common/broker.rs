@@ -1,0 +1,88 @@
+//! The broker inside the test process, on free ports.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::mpsc;
+
+use dockgate::config::Settings;
+use dockgate::server::Server;
+use tokio::sync::oneshot;
+
+use super::wire::DEADLINE;
+
+/// The broker that `DOCKGATE_TEST_BROKER` names, if it names one.
+pub(crate) fn other_broker() -> Option<SocketAddr> {
+    let name = std::env::var("DOCKGATE_TEST_BROKER").ok()?;
+    let mut addresses = name
+        .to_socket_addrs()
+        .expect("DOCKGATE_TEST_BROKER is host:port");
+    addresses.next()
+}
+
+/// A broker on its own thread and runtime; it stops when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    /// Where it takes MQTT.
+    pub(crate) mqtt: SocketAddr,
+    /// Where it serves metrics and the API.
+    pub(crate) http: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: mpsc::Receiver<()>,
+}
+
+impl Broker {
+    /// A broker with the default settings, but for what `change` does to them.
+    #[track_caller]
+    pub(crate) fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        let (stop, stop_asked) = oneshot::channel();
+        let (has_stopped, stopped) = mpsc::channel();
+        if let Some(mqtt) = other_broker() {
+            return Self { mqtt, http: mqtt, stop: None, stopped };
+        }
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut settings = Settings::default();
+        settings.listeners[0].bind = free;
+        settings.http.bind = free;
+        change(&mut settings);
+        let (has_started, started) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime starts");
+            runtime.block_on(async {
+                let server = Server::bind(settings).await.expect("the broker starts");
+                let addresses = (server.mqtt_addresses()[0], server.http_address());
+                has_started.send(addresses).expect("the test waits for it");
+                let _ = server.run(async { stop_asked.await.ok(); }).await;
+            });
+            runtime.shutdown_background();
+            has_stopped.send(()).ok();
+        });
+        let (mqtt, http) = started.recv_timeout(DEADLINE).expect("the broker starts in time");
+        Self { mqtt, http, stop: Some(stop), stopped }
+    }
+
+    /// Asks the broker to stop, as SIGTERM does, and does not wait.
+    pub(crate) fn ask_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+    }
+
+    /// Waits until the broker has stopped.
+    #[track_caller]
+    pub(crate) fn expect_stopped(&self) {
+        self.stopped.recv_timeout(DEADLINE).expect("the broker stops in time");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.stop.is_some() {
+            self.ask_to_stop();
+            // A test that is over need not fail because the broker takes its time.
+            self.stopped.recv_timeout(DEADLINE).ok();
+        }
+    }
+}

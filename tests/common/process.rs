@@ -1,0 +1,144 @@
+//! The binary as a process of its own: what it survives, it survives as a whole.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::broker::other_broker;
+use super::wire::DEADLINE;
+
+/// A running broker; it is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct BrokerProcess {
+    /// Where it takes MQTT.
+    pub(crate) mqtt: SocketAddr,
+    /// Where it serves metrics and the API.
+    pub(crate) http: SocketAddr,
+    child: Option<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl BrokerProcess {
+    /// Starts the binary with free ports and these further environment variables.
+    #[track_caller]
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        if let Some(mqtt) = other_broker() {
+            return Self { mqtt, http: mqtt, child: None, log };
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dockgate"))
+            .env("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0"}]"#)
+            .env("DOCKGATE_HTTP__BIND", "127.0.0.1:0")
+            .env("DOCKGATE_LOG__FORMAT", "json")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let errors = child.stderr.take().expect("it is piped");
+        let (tell, addresses) = channel();
+        let lines = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                if let Some(address) = listening(&line) {
+                    tell.send(address).ok();
+                }
+                lines.lock().expect("nobody panics with it").push(line);
+            }
+        });
+        let (mqtt, http) = learn(&addresses, &log);
+        Self { mqtt, http, child: Some(child), log }
+    }
+
+    /// Fails when the process is gone.
+    #[track_caller]
+    pub(crate) fn expect_alive(&mut self) {
+        if let Some(child) = &mut self.child {
+            let status = child.try_wait().expect("it is our child");
+            assert!(status.is_none(), "the broker is gone ({status:?}):\n{}", self.log());
+        }
+    }
+
+    /// All that it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").join("\n")
+    }
+
+    /// Resident memory in KiB; none when the process is not ours.
+    pub(crate) fn resident_kib(&self) -> Option<u64> {
+        let pid = self.child.as_ref()?.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Sends SIGTERM.
+    #[track_caller]
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.as_ref().expect("our own process").id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.expect("kill runs").success(), "SIGTERM was not sent");
+    }
+
+    /// Waits for the end of the process.
+    #[track_caller]
+    pub(crate) fn expect_exit(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().expect("our own process");
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < until, "the broker does not exit");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for BrokerProcess {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+/// The protocol and the address of a "listening" line.
+fn listening(line: &str) -> Option<(String, SocketAddr)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").unwrap_or(&line);
+    if fields.get("message")?.as_str()? != "listening" {
+        return None;
+    }
+    let address = fields.get("address")?.as_str()?.parse().ok()?;
+    Some((fields.get("protocol")?.as_str()?.to_owned(), address))
+}
+
+#[track_caller]
+fn learn(
+    addresses: &Receiver<(String, SocketAddr)>,
+    log: &Mutex<Vec<String>>,
+) -> (SocketAddr, SocketAddr) {
+    let (mut mqtt, mut http) = (None, None);
+    loop {
+        if let (Some(mqtt), Some(http)) = (mqtt, http) {
+            return (mqtt, http);
+        }
+        let Ok((protocol, address)) = addresses.recv_timeout(DEADLINE) else {
+            let log = log.lock().expect("nobody panics with it").join("\n");
+            panic!("the broker does not say where it listens:\n{log}");
+        };
+        match protocol.as_str() {
+            "mqtt" => mqtt = Some(address),
+            "http" => http = Some(address),
+            _ => {}
+        }
+    }
+}
