@@ -1,5 +1,6 @@
 //! A client that speaks bytes over TCP and waits for what it expects, with a deadline.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
     pub(crate) version: Version,
     inbox: Vec<u8>,
+    /// Messages that came while an acknowledgement was waited for; they are next.
+    early: VecDeque<Answer>,
 }
 
 impl Wire {
@@ -36,6 +39,7 @@ impl Wire {
             stream,
             version,
             inbox: Vec::new(),
+            early: VecDeque::new(),
         }
     }
 
@@ -95,7 +99,7 @@ impl Wire {
     }
 
     /// Publishes and goes through the acknowledgements of its QoS; returns PUBACK's or PUBREC's
-    /// reason code. The client must not be a subscriber of what it publishes.
+    /// reason code.
     #[track_caller]
     pub(crate) fn publish(&mut self, message: &Publish) -> u8 {
         self.push(message);
@@ -160,6 +164,13 @@ impl Wire {
 
     /// Waits for a packet or for the end of the connection.
     pub(crate) fn wait(&mut self, patience: Duration) -> Wait {
+        match self.early.pop_front() {
+            Some(answer) => Wait::Answer(answer),
+            None => self.read(patience),
+        }
+    }
+
+    fn read(&mut self, patience: Duration) -> Wait {
         let until = Instant::now() + patience;
         loop {
             if let Some((answer, length)) = decode(&self.inbox, self.version) {
@@ -217,12 +228,19 @@ impl Wire {
         }
     }
 
-    /// The next packet, which must be this acknowledgement; returns its reason code.
+    /// This acknowledgement, before which messages may come; returns its reason code.
     #[track_caller]
     pub(crate) fn expect_ack(&mut self, kind: Ack, pid: u16) -> u8 {
-        match self.next() {
-            Answer::Ack(found, found_pid, code, _) if (found, found_pid) == (kind, pid) => code,
-            other => panic!("{kind:?} of {pid} expected, {other:?} came"),
+        loop {
+            match self.read(DEADLINE) {
+                Wait::Answer(Answer::Ack(found, found_pid, code, _))
+                    if (found, found_pid) == (kind, pid) =>
+                {
+                    return code;
+                }
+                Wait::Answer(message @ Answer::Publish(_)) => self.early.push_back(message),
+                other => panic!("{kind:?} of {pid} expected, {other:?} came"),
+            }
         }
     }
 

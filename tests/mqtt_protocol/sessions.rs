@@ -24,7 +24,7 @@ fn messages_wait_in_order_for_an_offline_session() {
                 publish(&broker, topic, qos, payload);
             }
             let (mut subscriber, present) = Wire::resume(broker.mqtt, &connect);
-            assert!(present, "3.1.2-5, {version:?}");
+            assert!(present || version == V31, "3.1.2-5, {version:?}");
             for (qos, payload) in [(1, "1"), (2, "2"), (1, "3"), (2, "4")] {
                 let message = subscriber.expect_message(payload);
                 assert_eq!((message.qos, message.dup), (qos, false), "{version:?}, {filter}");
