@@ -1,0 +1,1 @@
+//! What is logged, to where, and how often.
