@@ -269,10 +269,7 @@ fn publish_properties(raw: &[u8], user_properties: usize) -> Result<Properties<'
                     return Err(Fault::protocol("a wildcard in the response topic")); // MQTT-3.3.2-14
                 }
             }
-            0x09 => {
-                let length = reader.u16()?;
-                reader.take(usize::from(length))?;
-            }
+            0x09 => drop(reader.binary()?),
             0x0b => return Err(Fault::protocol("a subscription identifier from a client")), // MQTT-3.3.4-6
             0x23 => found.topic_alias = Some(reader.u16()?),
             0x26 => {
@@ -340,6 +337,24 @@ impl<'a> Reader<'a> {
             return Err(Fault::malformed("U+0000 in a string"));
         }
         std::str::from_utf8(bytes).map_err(|_| Fault::malformed("a string is not UTF-8"))
+    }
+
+    /// Binary data.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn binary(&mut self) -> Result<&'a [u8], Fault> {
+        let length = self.u16()?;
+        self.take(usize::from(length))
+    }
+
+    /// Passes over the properties of a packet.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn skip_properties(&mut self) -> Result<(), Fault> {
+        let length = self.variable()?;
+        self.take(length).map(drop)
     }
 
     fn variable(&mut self) -> Result<usize, Fault> {
