@@ -59,15 +59,19 @@ pub(crate) fn filter(directives: &str) -> Result<EnvFilter, FilterError> {
         return Err(FilterError::Empty);
     }
     // Directives that name fields in braces may hold commas; those are left to the parser.
-    if !directives.contains('{') {
-        for word in directives.split(',').map(str::trim) {
-            let level = word.rsplit_once('=').map_or(word, |(_, level)| level);
+    let directives = if directives.contains('{') {
+        directives.to_owned()
+    } else {
+        let words: Vec<_> = directives.split(',').map(str::trim).collect();
+        for word in &words {
+            let level = word.rsplit_once('=').map_or(*word, |(_, level)| level);
             // An empty level would parse as ERROR.
             if level.is_empty() || level.parse::<LevelFilter>().is_err() {
                 return Err(FilterError::Level(level.to_owned()));
             }
         }
-    }
+        words.join(",")
+    };
     EnvFilter::builder()
         .parse(directives)
         .map_err(|error| FilterError::Directive(error.to_string()))

@@ -1,5 +1,7 @@
 //! The settings as a user gives them: the file, the environment, and what is said when they are wrong.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails, in its helpers too.
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
