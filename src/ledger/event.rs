@@ -101,8 +101,10 @@ pub struct ListedModule<'a> {
     pub device_sn: &'a str,
     /// This module's own result.
     pub result: Option<i64>,
-    /// The files that can be uploaded.
-    pub files: &'a [ListedFile],
+    /// The files that can be uploaded, as far as they were read.
+    pub files: Vec<ListedFile>,
+    /// How many the dock named.
+    pub offered: usize,
 }
 
 /// A file that a dock offers to upload.

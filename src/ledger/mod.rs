@@ -46,7 +46,8 @@ mod tests;
 
 pub use effects::{Conflict, Effects};
 pub use event::{
-    Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start, StartFile,
+    Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start,
+    StartFile,
 };
 pub use module::{Module, Modules, Slots};
 pub use observation::{Direction, Method, Observation, Observer, ParseFailure};

@@ -22,7 +22,11 @@ impl Gateway {
         let reason = holder.state;
         let age_ms = turn.now.since(holder.begun);
         let let_through = turn.rules.policy == Policy::Observe;
-        turn.effects.notes.push(Note::Refused { bid: cut(event.bid, text::ID).into(), by: reason, let_through });
+        turn.effects.notes.push(Note::Refused {
+            bid: cut(event.bid, text::ID).into(),
+            by: reason,
+            let_through,
+        });
         if let_through {
             turn.count(Observation::WouldRefuse { reason });
             self.remember_let_through(event);
@@ -30,14 +34,24 @@ impl Gateway {
         }
         self.refused += 1;
         turn.count(Observation::Refused { reason });
-        turn.effects.refused = Some(Conflict { state: reason, age_ms, result: turn.rules.conflict_result });
+        turn.effects.refused = Some(Conflict {
+            state: reason,
+            age_ms,
+            result: turn.rules.conflict_result,
+        });
     }
 
     /// The same start again: pending, or active for less than `reply_timeout` since its first
     /// sending. Later, or when it is being cancelled, the same data asks for a new upload.
     fn retried(&mut self, event: &Event<'_>, start: &Start<'_>, turn: &mut Turn<'_>) -> bool {
-        let Some(digest) = start.digest else { return false };
-        let Some(upload) = self.running.iter_mut().find(|upload| upload.digest == Some(digest)) else {
+        let Some(digest) = start.digest else {
+            return false;
+        };
+        let Some(upload) = self
+            .running
+            .iter_mut()
+            .find(|upload| upload.digest == Some(digest))
+        else {
             return false;
         };
         let is_fresh = upload.begun.after(turn.rules.reply_timeout) > turn.now;
@@ -61,7 +75,9 @@ impl Gateway {
         self.seen.clear();
         self.let_through.clear();
         turn.count(Observation::Started);
-        turn.effects.notes.push(Note::Started { bid: cut(event.bid, text::ID).into() });
+        turn.effects.notes.push(Note::Started {
+            bid: cut(event.bid, text::ID).into(),
+        });
     }
 }
 

@@ -76,7 +76,9 @@ impl Ledger {
             return self.finish(gateway, changed);
         }
         if !begins_something(&event.body) {
-            if event.body.is_from_gateway() && !matches!(event.body, Body::UnnamedReply(_) | Body::UnnamedEvent(_)) {
+            if event.body.is_from_gateway()
+                && !matches!(event.body, Body::UnnamedReply(_) | Body::UnnamedEvent(_))
+            {
                 effects.count(Observation::Unmatched);
             }
             return effects;
@@ -156,7 +158,10 @@ impl Ledger {
     /// How many gateways there is state for, and how many ended uploads are remembered.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
-        (usize::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(usize::MAX), self.history.len())
+        (
+            usize::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+            self.history.len(),
+        )
     }
 
     /// One turn of a gateway, if there is one, under its lock, with all indexes kept in step.
@@ -171,12 +176,17 @@ impl Ledger {
         let mut turn = Turn::new(now, &self.rules, &self.serial);
         let before = state.counts();
         act(state, key, &mut turn);
-        for (count, (before, after)) in self.running.iter().zip(before.into_iter().zip(state.counts())) {
+        for (count, (before, after)) in self
+            .running
+            .iter()
+            .zip(before.into_iter().zip(state.counts()))
+        {
             if before != after {
                 count.fetch_add(after - before, Ordering::Relaxed);
             }
         }
-        self.history.note(key, &turn.effects.ended, &turn.effects.forgotten);
+        self.history
+            .note(key, &turn.effects.ended, &turn.effects.forgotten);
         self.index(state, key);
         Some(turn.effects)
     }
@@ -184,7 +194,9 @@ impl Ledger {
     /// Moves the gateway forward in the index if it is due earlier than it stands there. Later is
     /// left: `tick` finds out.
     fn index(&self, state: &mut Gateway, key: &Arc<str>) {
-        let Some(due) = state.deadline(&self.rules) else { return };
+        let Some(due) = state.deadline(&self.rules) else {
+            return;
+        };
         match state.indexed {
             Some(at) if at <= due => {}
             earlier => {
@@ -245,8 +257,12 @@ impl Ledger {
     fn evict(&self, now: Now) -> bool {
         let mut busy = 0;
         while busy < BUSY_PASSED_OVER {
-            let Some((at, gateway)) = self.idle.pop() else { return false };
-            let idle = self.gateways.remove_if(&gateway, |_, state| state.running.is_empty() && state.touched <= at);
+            let Some((at, gateway)) = self.idle.pop() else {
+                return false;
+            };
+            let idle = self.gateways.remove_if(&gateway, |_, state| {
+                state.running.is_empty() && state.touched <= at
+            });
             if let Some((key, state)) = idle {
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 self.history.forget(&state.history);
@@ -258,7 +274,9 @@ impl Ledger {
                 }
                 return true;
             }
-            let Some(state) = self.gateways.get(&gateway) else { continue };
+            let Some(state) = self.gateways.get(&gateway) else {
+                continue;
+            };
             if state.running.is_empty() {
                 self.idle.insert(state.touched, &gateway);
             } else {

@@ -154,7 +154,9 @@ impl Ledger {
     #[must_use]
     pub fn gateways(&self, now: Now) -> Vec<GatewayView> {
         let entries = self.gateways.iter();
-        let mut views: Vec<_> = entries.map(|entry| gateway_view(entry.key(), &entry, false, now)).collect();
+        let mut views: Vec<_> = entries
+            .map(|entry| gateway_view(entry.key(), &entry, false, now))
+            .collect();
         views.sort_unstable_by(|a, b| a.gateway.cmp(&b.gateway));
         views
     }
@@ -172,7 +174,12 @@ impl Ledger {
         let mut views = Vec::new();
         for entry in &self.gateways {
             views.extend(uploads_of(entry.key(), &entry, now));
-            views.extend(entry.history.iter().map(|ended| ended_view(entry.key(), ended, now)));
+            views.extend(
+                entry
+                    .history
+                    .iter()
+                    .map(|ended| ended_view(entry.key(), ended, now)),
+            );
         }
         views.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
         views
@@ -189,13 +196,22 @@ fn gateway_view(gateway: &str, state: &Gateway, in_full: bool, now: Now) -> Gate
         refused: state.refused,
         running: uploads_of(gateway, state, now).collect(),
         ended: state.history.len(),
-        history: history.map(|ended| ended_view(gateway, ended, now)).collect(),
-        listed: state.listed.iter().map(|listed| listed_view(gateway, listed, in_full, now)).collect(),
+        history: history
+            .map(|ended| ended_view(gateway, ended, now))
+            .collect(),
+        listed: state
+            .listed
+            .iter()
+            .map(|listed| listed_view(gateway, listed, in_full, now))
+            .collect(),
     }
 }
 
 fn uploads_of(gateway: &str, state: &Gateway, now: Now) -> impl Iterator<Item = UploadView> {
-    state.running.iter().map(move |upload| upload_view(gateway, upload, upload.state.as_str(), now))
+    state
+        .running
+        .iter()
+        .map(move |upload| upload_view(gateway, upload, upload.state.as_str(), now))
 }
 
 fn ended_view(gateway: &str, ended: &Ended, now: Now) -> UploadView {
@@ -229,7 +245,11 @@ fn upload_view(gateway: &str, upload: &Upload, state: &'static str, now: Now) ->
         status: upload.status.to_string(),
         retries: upload.retries,
         aliases: aliases.collect(),
-        files: upload.files.iter().map(|file| file_view(gateway, upload.state, file)).collect(),
+        files: upload
+            .files
+            .iter()
+            .map(|file| file_view(gateway, upload.state, file))
+            .collect(),
     }
 }
 
@@ -241,7 +261,8 @@ fn file_view(gateway: &str, state: State, file: &File) -> FileView {
         fingerprint: file.fingerprint.to_string(),
         status: file.status.to_string(),
         outcome: file.over,
-        cancelling: file.over.is_none() && (file.cancelling.is_some() || state == State::Cancelling),
+        cancelling: file.over.is_none()
+            && (file.cancelling.is_some() || state == State::Cancelling),
         size: file.size,
         progress: file.progress,
         current_step: file.current_step,
@@ -271,12 +292,20 @@ fn listed_view(gateway: &str, listed: &Listed, in_full: bool, now: Now) -> Liste
         meaning: listed.result.and_then(meaning),
         offered: listed.offered,
         age_ms: now.since(listed.at),
-        files: if in_full { listed.files.clone() } else { Vec::new() },
+        files: if in_full {
+            listed.files.clone()
+        } else {
+            Vec::new()
+        },
     }
 }
 
 /// The dock's own serial number is the gateway's where the message leaves it blank.
 fn device(gateway: &str, module: &super::Module, said: &str) -> String {
     let is_dock = *module == super::Module::Dock;
-    if said.is_empty() && is_dock { gateway.to_owned() } else { said.to_owned() }
+    if said.is_empty() && is_dock {
+        gateway.to_owned()
+    } else {
+        said.to_owned()
+    }
 }
