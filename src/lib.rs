@@ -1,3 +1,4 @@
 //! dockgate: an MQTT broker for fleets of DJI docks.
 
+pub mod http;
 pub mod metrics;
