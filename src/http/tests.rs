@@ -329,3 +329,48 @@ fn it_can_be_dropped_inside_another_runtime() {
     });
     assert!(TcpStream::connect(address).is_err());
 }
+
+/// Runs itself again in a process that may open few files, because the limit is a process's.
+#[test]
+fn running_out_of_file_descriptors_does_not_end_the_listener() {
+    const LIMITED: &str = "DOCKGATE_TEST_FEW_FILES";
+    if std::env::var_os(LIMITED).is_none() {
+        let name = "http::tests::running_out_of_file_descriptors_does_not_end_the_listener";
+        let run = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 48 && exec \"$@\"", "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(LIMITED, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let server = start();
+    let address = server.http.local_addr();
+    let mut clients = Vec::new();
+    let refused = loop {
+        match TcpStream::connect(address) {
+            Ok(client) => clients.push(client),
+            Err(error) => break error,
+        }
+        assert!(clients.len() < 1000, "the limit does not hold");
+    };
+    assert_eq!(refused.raw_os_error(), Some(24), "EMFILE: {refused}");
+    let mut last = clients.pop().unwrap();
+    last.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    last.set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    assert!(
+        last.read(&mut [0; 1]).is_err(),
+        "it cannot have been accepted yet"
+    );
+    drop(clients);
+    last.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
