@@ -20,7 +20,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, extract, middleware};
 
-use self::body::Answers;
 pub use self::health::{Health, Reason};
 use self::problem::{Problem, quoted};
 pub use self::server::HttpServer;
