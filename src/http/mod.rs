@@ -1,7 +1,8 @@
 //! What people and monitors see: `/metrics`, `/healthz`, `/readyz` and the read-only API, over HTTP/1.1.
 //!
 //! `server` owns the thread, the sockets and their limits; `health` the readiness; `problem` how errors look; `api`
-//! the ledger as JSON, `body` the bound on its answers; this file the other routes. No route changes anything, none asks who is there: the listener belongs on loopback or behind a proxy.
+//! the ledger as JSON, `body` the bound on its answers; this file the other routes. No route changes
+//! anything, none asks who is there: the listener belongs on loopback or behind a proxy.
 
 mod api;
 mod body;
