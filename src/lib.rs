@@ -1,1 +1,3 @@
 //! dockgate: an MQTT broker for fleets of DJI docks.
+
+pub mod sim;

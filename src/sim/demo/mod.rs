@@ -1,0 +1,1 @@
+//! `dockgate demo`.
