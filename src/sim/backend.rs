@@ -92,16 +92,19 @@ impl Exchange {
     /// # Errors
     /// If it has another shape.
     pub fn data<D: DeserializeOwned>(&self) -> Result<D, SimError> {
-        messages::decode::<Reply<D>>(&self.reply)
-            .map(|reply| reply.data)
-            .map_err(|source| {
-                let topic = messages::services_reply(&self.gateway);
-                SimError::Unreadable {
-                    who: self.who.clone(),
-                    topic,
-                    source,
-                }
-            })
+        Ok(self.message::<Reply<D>>()?.data)
+    }
+
+    /// The whole reply.
+    ///
+    /// # Errors
+    /// If it has another shape.
+    pub fn message<M: DeserializeOwned>(&self) -> Result<M, SimError> {
+        messages::decode(&self.reply).map_err(|source| SimError::Unreadable {
+            who: self.who.clone(),
+            topic: messages::services_reply(&self.gateway),
+            source,
+        })
     }
 }
 
