@@ -5,11 +5,11 @@ use std::io::{self, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::terminal::{Terminal, megabytes};
+use super::terminal::{Terminal, megabytes, tenths};
 use crate::sim::messages::{Module, ProgressFile};
 
-const BAR: &str = "     {prefix:<9} {bar:26} {percent:>3} %  {msg}";
-const COLOURED_BAR: &str = "     {prefix:<9} {bar:26.cyan/dim} {percent:>3} %  {msg}";
+const BAR: &str = "     {prefix:<8} {bar:20} {percent:>3} %  {msg}";
+const COLOURED_BAR: &str = "     {prefix:<8} {bar:20.cyan/dim} {percent:>3} %  {msg}";
 
 /// The bars of one upload.
 pub(super) struct Bars {
@@ -75,7 +75,7 @@ impl Bars {
         let ends_early = is_over && percent < 100 && !row.bar.is_finished();
         if reached > row.quarters || ends_early {
             row.quarters = reached.max(row.quarters);
-            terminal.line(&format!("{:<9} {percent:>3} %  {text}", file.module.name()))?;
+            terminal.line(&format!("{:<8} {percent:>3} %  {text}", file.module.name()))?;
         }
         if is_over {
             row.bar.abandon();
@@ -93,17 +93,17 @@ fn uploaded_percent(file: &ProgressFile) -> u64 {
     }
 }
 
+/// At most 36 columns, so that a bar's line fits into 80.
 fn describe(file: &ProgressFile, percent: u64) -> String {
-    let sent = megabytes(file.size * percent / 100);
+    let sent = tenths(file.size * percent / 100);
+    let size = megabytes(file.size);
     let rate = match file.progress.upload_rate {
         0 => String::new(),
         rate => format!("{}/s", megabytes(rate)),
     };
-    let size = megabytes(file.size);
-    format!(
-        "{sent:>8} of {size:>8}  {rate:>9}  {}",
-        file.progress.status
-    )
+    let status = &file.progress.status;
+    let word = status.strip_prefix("file_").unwrap_or(status);
+    format!("{sent:>4} / {size:>7}  {rate:>9}  {word}")
 }
 
 #[cfg(test)]
@@ -158,11 +158,11 @@ mod tests {
             (100, "ok"),
             (100, "ok"),
         ]);
-        let percents: Vec<&str> = shown.iter().map(|line| line[15..20].trim()).collect();
+        let percents: Vec<&str> = shown.iter().map(|line| line[13..19].trim()).collect();
         assert_eq!(percents, ["0 %", "26 %", "80 %", "100 %"], "{shown:#?}");
         assert_eq!(
             shown[1],
-            "     dock       26 %    5.2 MB of  20.0 MB   4.5 MB/s  file_uploading"
+            "     dock      26 %   5.2 / 20.0 MB   4.5 MB/s  uploading"
         );
     }
 

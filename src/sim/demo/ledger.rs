@@ -13,7 +13,6 @@ pub(super) struct Story<'a> {
     pub(super) canceled: &'a str,
     pub(super) completed: &'a str,
     pub(super) refused: &'a str,
-    pub(super) secret: &'a str,
 }
 
 impl Story<'_> {

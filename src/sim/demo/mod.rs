@@ -7,6 +7,7 @@ mod error;
 mod http;
 mod ledger;
 mod script;
+mod stage;
 mod terminal;
 
 pub use error::DemoError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time;
 
 /// The steps' results begin here; what belongs to a step is indented to its name.
-const NAME_WIDTH: usize = 18;
+const NAME_WIDTH: usize = 19;
 const INDENT: &str = "     ";
 /// Time for a reader to take a step in, on a terminal only.
 const READING: Duration = Duration::from_millis(400);
@@ -154,7 +154,12 @@ impl<W: Write> Terminal<W> {
 
 /// Megabytes (10^6 bytes) with one digit, as object stores count them.
 pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+    format!("{} MB", tenths(bytes))
+}
+
+/// The number of [`megabytes`] alone.
+pub(super) fn tenths(bytes: u64) -> String {
+    format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
 #[cfg(test)]
@@ -183,7 +188,7 @@ mod tests {
         let text = text(terminal);
         assert_eq!(
             text,
-            "  1  broker              up, on one port\n  2  fileupload_start    accepted\n"
+            "  1  broker               up, on one port\n  2  fileupload_start     accepted\n"
         );
     }
 
