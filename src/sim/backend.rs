@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::error::SimError;
+use super::inbox::Inbox;
 use super::journal::Message;
 use super::messages::{self, Header, Reply, Request, ResultCode};
 use super::{MAX_PACKET, now_ms};
@@ -108,60 +109,6 @@ impl Exchange {
     }
 }
 
-/// What came to a backend from a certain moment on, in the order in which it came.
-#[derive(Debug)]
-pub struct Inbox {
-    who: String,
-    messages: broadcast::Receiver<Message>,
-}
-
-impl Inbox {
-    /// The next message for which `wanted` finds something; what it passes over is gone. `awaited` says
-    /// what that is, for the error.
-    ///
-    /// # Errors
-    /// If it does not come in time, the connection ends, or the inbox ran over.
-    pub async fn next<T>(
-        &mut self,
-        awaited: &str,
-        patience: Duration,
-        mut wanted: impl FnMut(&Message) -> Option<T>,
-    ) -> Result<T, SimError> {
-        let found = async {
-            loop {
-                match self.messages.recv().await {
-                    Ok(message) => {
-                        if let Some(found) = wanted(&message) {
-                            return Ok(found);
-                        }
-                    }
-                    Err(broadcast::error::RecvError::Lagged(count)) => {
-                        return Err(SimError::Missed {
-                            who: self.who.clone(),
-                            count,
-                        });
-                    }
-                    Err(broadcast::error::RecvError::Closed) => {
-                        let cause = format!("while it waited for {awaited}");
-                        return Err(SimError::Lost {
-                            who: self.who.clone(),
-                            cause,
-                        });
-                    }
-                }
-            }
-        };
-        match time::timeout(patience, found).await {
-            Ok(found) => found,
-            Err(_) => Err(SimError::Silence {
-                who: self.who.clone(),
-                awaited: awaited.to_owned(),
-                waited: patience,
-            }),
-        }
-    }
-}
-
 impl Backend {
     /// Connects, and subscribes to what a backend listens to before it knows any dock. `name` is the
     /// client identifier; `commands_at` the QoS of its commands (DJI's demo backend: 0, others: 1).
@@ -235,10 +182,7 @@ impl Backend {
 
     /// What comes from now on.
     pub fn inbox(&self) -> Inbox {
-        Inbox {
-            who: self.name.clone(),
-            messages: self.messages.resubscribe(),
-        }
+        Inbox::new(self.name.clone(), self.messages.resubscribe())
     }
 
     /// Sends a command with a new tid and bid, and waits for the reply that has both.

@@ -15,6 +15,7 @@ pub mod demo;
 pub mod dock;
 pub mod error;
 pub mod firmware;
+pub mod inbox;
 pub mod journal;
 pub mod messages;
 pub mod plan;
@@ -24,6 +25,7 @@ pub mod upload;
 pub use backend::{Backend, Exchange};
 pub use dock::Dock;
 pub use error::SimError;
+pub use inbox::Inbox;
 pub use journal::{Journal, Message};
 pub use plan::{Outcome, Plan};
 

@@ -138,7 +138,6 @@ mod tests {
         for (progress, status) in events {
             bars.show(&mut terminal, &file(*progress, status)).unwrap();
         }
-        drop(terminal);
         String::from_utf8(out)
             .unwrap()
             .lines()

@@ -6,19 +6,18 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::bars::Bars;
 use super::error::{DemoError, expect};
-use super::ledger::Story;
+use super::ledger::{Story, Told};
 use super::stage::{PATIENCE, Stage, is_over, start_request};
 use super::terminal::{Terminal, megabytes};
-use crate::sim::Exchange;
-use crate::sim::backend::Inbox;
 use crate::sim::messages::{
     self, ListReply, ListRequest, Module, Progress, ProgressFile, Reply, ResultCode, UpdateRequest,
 };
+use crate::sim::{Exchange, Inbox};
 
 /// "Dock is exporting logs to cloud. Try again later": DJI's code for what the broker refuses.
 const CONFLICT: i64 = 325_009;
 /// Where the first upload is canceled, percent of the aircraft's archive.
-const CANCEL_AT: u32 = 55;
+const CANCEL_AT: u32 = 50;
 const BOTH: [Module; 2] = [Module::Aircraft, Module::Dock];
 
 /// Where the broker that is shown can be reached.
@@ -100,14 +99,20 @@ async fn uploads<W: Write>(
     stage
         .follow(&mut inbox, &first.bid, shown, "half-way", half_way)
         .await?;
-    cancel(stage, terminal, &mut inbox, &mut bars, &first).await?;
+    let canceled = cancel(stage, terminal, &mut inbox, &mut bars, &first).await?;
 
-    let second = complete(stage, terminal, &logs).await?;
+    let (second, completed) = complete(stage, terminal, &logs).await?;
     stage.check_starts(&[&first, &second])?;
     let story = Story {
         gateway: &stage.plan.gateway,
-        canceled: &first.bid,
-        completed: &second.bid,
+        canceled: Told {
+            bid: &first.bid,
+            last: &canceled,
+        },
+        completed: Told {
+            bid: &second.bid,
+            last: &completed,
+        },
         refused: &refused.bid,
     };
     story.check(http, terminal).await
@@ -214,7 +219,7 @@ async fn cancel<W: Write>(
     inbox: &mut Inbox,
     bars: &mut Bars,
     upload: &Exchange,
-) -> Result<(), DemoError> {
+) -> Result<Progress, DemoError> {
     let request = UpdateRequest {
         status: "cancel".to_owned(),
         module_list: BOTH.to_vec(),
@@ -244,7 +249,7 @@ async fn cancel<W: Write>(
         answered.elapsed().as_millis()
     );
     terminal.step(messages::UPDATE, "canceled", &rest).await?;
-    Ok(())
+    Ok(last)
 }
 
 /// The backend that was refused tries again, and its upload runs to its end.
@@ -252,7 +257,7 @@ async fn complete<W: Write>(
     stage: &Stage,
     terminal: &mut Terminal<W>,
     logs: &ListReply,
-) -> Result<Exchange, DemoError> {
+) -> Result<(Exchange, Progress), DemoError> {
     let mut inbox = stage.b.inbox();
     let upload = stage.start(&stage.b, logs).await?;
     let rest = format!(
@@ -293,7 +298,7 @@ async fn complete<W: Write>(
         let size = megabytes(*size);
         terminal.line(&format!("{:<8} {size:>8}  {fingerprint}", module.name()))?;
     }
-    Ok(upload)
+    Ok((upload, last))
 }
 
 /// `2026-05-01 10:02` of a timestamp.

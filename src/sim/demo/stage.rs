@@ -13,16 +13,15 @@ use uuid::Uuid;
 use super::bars::Bars;
 use super::error::{DemoError, expect};
 use super::terminal::Terminal;
-use crate::sim::backend::Inbox;
 use crate::sim::messages::{
     self, BootIndex, Credentials, Event, Header, ListReply, ListedModule, Progress, StartFile,
     StartParams, StartRequest,
 };
-use crate::sim::{Backend, Dock, Exchange, Journal, Message, Plan, SimError, now_ms};
+use crate::sim::{Backend, Dock, Exchange, Inbox, Journal, Message, Plan, SimError, now_ms};
 
 /// How long any one answer or event may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an upload of the plan, which takes five or six seconds, may take in all.
+/// How long an upload of the plan, which takes about six seconds, may take in all.
 const WHOLE_UPLOAD: Duration = Duration::from_secs(20);
 /// More messages than a demo has.
 const JOURNAL: usize = 4096;
