@@ -259,7 +259,7 @@ fn packets_after_disconnect_are_not_served() {
         wire.send_to_closing(&bytes);
         wire.expect_closed();
     }
-    Wire::clean(broker.mqtt, V311, "end").push(&Publish::new("after/end", "end"));
+    Wire::clean(broker.mqtt, V311, "end").push(&Publish::new("after/disconnect", "end"));
     witness.expect_message("end");
 }
 

@@ -115,18 +115,18 @@ fn a_burst_at_qos_1_to_a_reader_arrives_whole() {
     let writer = std::thread::spawn(move || {
         let mut publisher = Wire::clean(address, V311, "pub");
         let payload = vec![b'x'; 1_000_000];
-        for pid in 1..=30 {
-            publisher.push(&Publish::new(&format!("burst/{pid}"), &payload).qos(1, pid));
+        for pid in 1..=30_u16 {
+            publisher.push(&Publish::new("burst/x", &payload[pid.into()..]).qos(1, pid));
         }
         for pid in 1..=30 {
             publisher.expect_ack(Puback, pid);
         }
     });
     let mut reader = reader;
-    for pid in 1..=30 {
+    for pid in 1..=30_u16 {
         let message = reader.expect_publish();
         reader.complete(&message);
-        assert_eq!((message.topic, message.payload.len()), (format!("burst/{pid}"), 1_000_000));
+        assert_eq!(message.payload.len(), 1_000_000 - usize::from(pid), "in order and whole");
     }
     writer.join().unwrap();
 }

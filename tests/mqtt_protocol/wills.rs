@@ -12,10 +12,10 @@ fn watcher(broker: &Broker) -> Wire {
     Wire::subscriber(broker.mqtt, "watcher", &[("will/#", 2)])
 }
 
-/// Proves that no will came: what is published now is what comes next.
+/// Proves that no will came to `will/x`: what is published there now is what comes next.
 #[track_caller]
 fn expect_no_will(broker: &Broker, watcher: &mut Wire) {
-    Wire::clean(broker.mqtt, V311, "sentinel").push(&Publish::new("will/sentinel", "none"));
+    Wire::clean(broker.mqtt, V311, "sentinel").push(&Publish::new("will/x", "none"));
     watcher.expect_message("none");
 }
 
@@ -23,7 +23,7 @@ fn expect_no_will(broker: &Broker, watcher: &mut Wire) {
 fn delayed(id: &str, seconds: u32) -> Connect {
     Connect::new(V5, id)
         .property(session_expiry(60))
-        .will("will/delayed", "delayed")
+        .will("will/x", "delayed")
         .change_will(|will| will.properties.push((WILL_DELAY, Value::Four(seconds))))
 }
 
@@ -168,7 +168,7 @@ fn a_delayed_will_does_not_outlive_its_session() {
     let broker = Broker::start(|_| {});
     let mut watcher = watcher(&broker);
     let connect = Connect::new(V5, "no-session")
-        .will("will/delayed", "at once")
+        .will("will/x", "at once")
         .change_will(|will| will.properties.push((WILL_DELAY, Value::Four(600))));
     Wire::connect(broker.mqtt, &connect).vanish();
     watcher.expect_message("at once");
