@@ -241,7 +241,7 @@ async fn cancel<W: Write>(
         )?;
     }
     let rest = format!(
-        " by the dock in {}; its last event {} later",
+        " by the dock in {}; last event {} later",
         millis(exchange.took),
         millis(answered.elapsed())
     );
