@@ -20,6 +20,7 @@ macro_rules! lenient_object {
         pub(super) struct $name<$life> {
             $(pub(super) $field: $type,)*
             /// A key stands there twice.
+            #[allow(dead_code, reason = "only what a start is made of has to be read in one way")]
             pub(super) repeated: bool,
             life: std::marker::PhantomData<&$life ()>,
         }

@@ -26,7 +26,11 @@ mod topic;
 mod translate;
 
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod quirks;
+#[cfg(test)]
+mod seed;
 
 use std::sync::{Arc, LazyLock};
 

@@ -28,9 +28,9 @@ pub struct Effects {
     pub observations: SmallVec<[Observation; 4]>,
     /// What is to be logged.
     pub(crate) notes: SmallVec<[Note; 1]>,
-    /// Uploads that went into the history, by id.
+    /// Uploads that went into the history, by their place in the order of endings.
     pub(crate) ended: SmallVec<[u64; 2]>,
-    /// Uploads that left the history, by id.
+    /// Uploads that left the history.
     pub(crate) forgotten: SmallVec<[u64; 2]>,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The next upload's id.
+    /// The next number of a sequence: an upload's id, or its place among the endings.
     pub(crate) fn next_id(&self) -> u64 {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }

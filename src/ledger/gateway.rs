@@ -40,6 +40,8 @@ const MAX_LISTED: usize = 4;
 /// An upload that has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
+    /// Its place in the order of all endings.
+    pub(crate) place: u64,
     pub(crate) upload: Upload,
     pub(crate) outcome: Outcome,
     pub(crate) code: Option<i64>,
@@ -215,8 +217,10 @@ impl Gateway {
             code,
             age_ms,
         });
-        turn.effects.ended.push(upload.id);
+        let place = turn.next_id();
+        turn.effects.ended.push(place);
         self.history.push_back(Ended {
+            place,
             upload,
             outcome,
             code,
@@ -225,14 +229,16 @@ impl Gateway {
         while self.history.len() > turn.rules.history_per_gateway {
             turn.effects
                 .forgotten
-                .extend(self.history.pop_front().map(|ended| ended.upload.id));
+                .extend(self.history.pop_front().map(|ended| ended.place));
         }
     }
 
     /// Takes an ended upload up again: what the dock says now shows that it is going on.
     pub(crate) fn revive(&mut self, at: usize, turn: &mut Turn<'_>) -> Option<usize> {
-        let mut upload = self.history.remove(at)?.upload;
-        turn.effects.forgotten.push(upload.id);
+        let Ended {
+            place, mut upload, ..
+        } = self.history.remove(at)?;
+        turn.effects.forgotten.push(place);
         turn.count(Observation::Late);
         turn.count(Observation::Adopted);
         turn.effects.notes.push(Note::Adopted {
