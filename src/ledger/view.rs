@@ -53,6 +53,8 @@ pub struct UploadView {
     /// What that code means, as published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meaning: Option<&'static str>,
+    /// The slots it takes while it runs: `aircraft`, `dock` or `both`.
+    pub slots: &'static str,
     /// Its start was not seen.
     pub adopted: bool,
     /// Since its start.
@@ -238,6 +240,7 @@ fn upload_view(gateway: &str, upload: &Upload, state: &'static str, now: Now) ->
         outcome: None,
         code: None,
         meaning: None,
+        slots: upload.slots.as_str(),
         adopted: upload.adopted,
         age_ms: now.since(upload.begun),
         heard_ms: now.since(upload.heard),
