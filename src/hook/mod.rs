@@ -11,7 +11,7 @@
 //!   begins with `\u00`; a payload with that is parsed too, whether or not it holds `fileupload_`;
 //! - a key may stand there twice, or in another case, or with escapes;
 //! - there may be a byte order mark before, or anything behind the JSON value;
-//! - there may be invalid UTF-8, or half a surrogate pair, in some text;
+//! - there may be invalid UTF-8 or half a surrogate pair in some text, or a number out of range;
 //! - values may be nested deeply: what is not wanted is skipped without recursion.
 //!
 //! What no parser should accept (comments, single quotes, trailing commas, UTF-16, more than 4 MiB)
@@ -133,14 +133,20 @@ impl Hook {
             Ok(envelope) => self.judge(publisher, topic, look, &envelope, payload, now),
             Err(failure) => {
                 let repaired = repaired(payload);
-                match repaired.as_deref().map(Envelope::read) {
-                    Some(Ok(envelope)) => {
-                        self.judge(publisher, topic, look, &envelope, payload, now)
+                let again = match (topic.kind, &repaired) {
+                    // Only whether it is a start matters.
+                    (Kind::Services, _) => {
+                        Envelope::read_without_data(repaired.as_deref().unwrap_or(payload)).ok()
                     }
-                    _ if look == Look::Named && METHOD_PREFIX.find(payload).is_some() => {
+                    (_, Some(repaired)) => Envelope::read(repaired).ok(),
+                    (_, None) => None,
+                };
+                match again {
+                    Some(envelope) => self.judge(publisher, topic, look, &envelope, payload, now),
+                    None if METHOD_PREFIX.find(payload).is_some() => {
                         self.fail(topic, payload.len(), failure, now)
                     }
-                    _ => Verdict::Forward,
+                    None => Verdict::Forward,
                 }
             }
         }

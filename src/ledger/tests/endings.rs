@@ -190,7 +190,7 @@ fn a_reply_without_a_result_counts_as_accepted() {
 
 #[test]
 fn time_ends_what_nobody_answers_or_continues() {
-    let cases: [(Outcome, u64, fn(&Desk)); 4] = [
+    let cases: [(Outcome, u64, Reach); 4] = [
         (Outcome::Unanswered, 15, |desk| {
             desk.start("a", 1, &["3"]);
         }),

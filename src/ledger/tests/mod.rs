@@ -12,6 +12,9 @@ use super::*;
 
 pub(super) const DOCK: &str = "4TADKAQ000000A";
 
+/// How a case gets to where it begins.
+pub(super) type Reach = fn(&Desk);
+
 /// A ledger with a clock that the test moves, and one gateway to talk about.
 pub(super) struct Desk {
     pub(super) ledger: Ledger,

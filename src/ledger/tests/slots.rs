@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_second_start_is_refused_whatever_the_state_of_the_first() {
-    let reach: [(&str, fn(&Desk)); 3] = [
+    let reach: [(&str, Reach); 3] = [
         ("pending", |_| {}),
         ("active", |desk| {
             desk.reply("a", 0);
