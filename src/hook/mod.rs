@@ -84,17 +84,6 @@ pub struct Hook {
     failures: log_rate::LogRate,
 }
 
-/// How a payload is to be looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// It cannot be one of ours.
-    Not,
-    /// It may name one of the methods.
-    Named,
-    /// It names no method; its tid or bid may be known.
-    Unnamed,
-}
-
 impl Hook {
     /// A hook that drives `ledger` and tells `observer` what there is to count.
     #[must_use]
@@ -122,15 +111,14 @@ impl Hook {
         payload: &[u8],
         now: Now,
     ) -> Verdict {
-        let look = look(topic.kind, payload);
-        if look == Look::Not {
+        if !may_matter(topic.kind, payload) {
             return Verdict::Forward;
         }
         if payload.len() > MAX_PAYLOAD {
             return self.fail(topic, payload.len(), ParseFailure::TooLarge, now);
         }
         match Envelope::read(payload) {
-            Ok(envelope) => self.judge(publisher, topic, look, &envelope, payload, now),
+            Ok(envelope) => self.judge(publisher, topic, &envelope, payload, now),
             Err(failure) => {
                 let repaired = repaired(payload);
                 let again = match (topic.kind, &repaired) {
@@ -142,7 +130,7 @@ impl Hook {
                     (_, None) => None,
                 };
                 match again {
-                    Some(envelope) => self.judge(publisher, topic, look, &envelope, payload, now),
+                    Some(envelope) => self.judge(publisher, topic, &envelope, payload, now),
                     None if METHOD_PREFIX.find(payload).is_some() => {
                         self.fail(topic, payload.len(), failure, now)
                     }
@@ -163,7 +151,6 @@ impl Hook {
         &self,
         publisher: &Publisher<'_>,
         topic: Topic<'_>,
-        look: Look,
         envelope: &Envelope<'_>,
         payload: &[u8],
         now: Now,
@@ -184,10 +171,7 @@ impl Hook {
                 return Verdict::Forward;
             }
             // A reply or event that names no method is ours only if its names are known.
-            None if envelope.named.is_present
-                || look == Look::Not
-                || direction == Direction::Down =>
-            {
+            None if envelope.named.is_present || direction == Direction::Down => {
                 return Verdict::Forward;
             }
             None => {}
@@ -221,7 +205,7 @@ impl Hook {
     fn tell(&self, gateway: &str, event: &Event<'_>, now: Now) -> Effects {
         let effects = self.ledger.apply(gateway, event, now);
         for observation in &effects.observations {
-            tracing::debug!(gateway, bid = event.bid, ?observation, "upload");
+            tracing::debug!(gateway, ?observation, "upload");
             self.observer.observe(observation);
         }
         effects
@@ -252,14 +236,12 @@ fn refusal(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now
     )
 }
 
-fn look(kind: Kind, payload: &[u8]) -> Look {
+/// Whether a payload can be a message of ours: it may name one of the methods, or name none, and then
+/// its tid or bid may be known. Most payloads end here.
+fn may_matter(kind: Kind, payload: &[u8]) -> bool {
     if METHOD_PREFIX.find(payload).is_some() || ASCII_ESCAPE.find(payload).is_some() {
-        return Look::Named;
+        return true;
     }
     let may_lack_method = kind != Kind::Services && payload.len() <= MAX_UNNAMED;
-    if may_lack_method && METHOD_KEY.find(payload).is_none() {
-        Look::Unnamed
-    } else {
-        Look::Not
-    }
+    may_lack_method && METHOD_KEY.find(payload).is_none()
 }

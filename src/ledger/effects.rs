@@ -65,29 +65,46 @@ pub(crate) enum Note {
 impl Note {
     pub(crate) fn log(&self, gateway: &str) {
         match self {
-            Note::Started { bid } => tracing::info!(gateway, %bid, "upload started"),
+            Note::Started { bid } => tracing::info!(gateway, bid = &**bid, "upload started"),
             Note::Refused {
                 bid,
                 by,
                 let_through: false,
             } => {
-                tracing::info!(gateway, %bid, by = by.as_str(), "start refused: the slot is taken");
+                tracing::info!(
+                    gateway,
+                    bid = &**bid,
+                    by = by.as_str(),
+                    "start refused: the slot is taken"
+                );
             }
             Note::Refused {
                 bid,
                 by,
                 let_through: true,
             } => {
-                tracing::info!(gateway, %bid, by = by.as_str(), "start would be refused: the slot is taken");
+                tracing::info!(
+                    gateway,
+                    bid = &**bid,
+                    by = by.as_str(),
+                    "start would be refused: the slot is taken"
+                );
             }
-            Note::Adopted { bid } => tracing::info!(gateway, %bid, "upload found going on"),
+            Note::Adopted { bid } => tracing::info!(gateway, bid = &**bid, "upload found going on"),
             Note::Ended {
                 bid,
                 outcome,
                 code,
                 age_ms,
             } => {
-                tracing::info!(gateway, %bid, outcome = outcome.as_str(), code, age_ms, "upload ended");
+                tracing::info!(
+                    gateway,
+                    bid = &**bid,
+                    outcome = outcome.as_str(),
+                    code,
+                    age_ms,
+                    "upload ended"
+                );
             }
         }
     }

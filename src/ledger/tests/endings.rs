@@ -401,3 +401,18 @@ fn with_no_modules_known_only_a_cancel_of_all_cancels_the_upload() {
         assert_eq!(desk.states(), [state], "{modules:?}");
     }
 }
+
+#[test]
+fn an_accepted_cancel_of_an_earlier_upload_does_not_weigh_on_the_next() {
+    let desk = Desk::new();
+    active(&desk, &["3"]);
+    desk.cancel("old", &["3"]);
+    desk.cancel_reply("old", 0);
+    desk.progress("a", "canceled", &[]);
+    desk.start("b", 2, &["3"]);
+    desk.reply("b", 0);
+    desk.cancel("new", &["3"]);
+    desk.cancel_reply("new", 0);
+    desk.cancel_reply("new", 314_000);
+    assert_eq!(desk.states(), ["active"]);
+}

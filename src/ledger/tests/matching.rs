@@ -281,3 +281,23 @@ fn the_overall_percentage_needs_the_number_of_steps() {
     desk.say(DOCK, "", "a", Body::Progress(progress));
     assert_eq!(desk.view().running[0].files[0].overall, None);
 }
+
+#[test]
+fn an_upload_that_is_taken_up_again_is_no_longer_being_cancelled() {
+    let desk = Desk::new();
+    desk.start("a", 1, &["0", "3"]);
+    desk.reply("a", 0);
+    desk.cancel("c", &["0"]);
+    desk.cancel_reply("c", 0);
+    desk.ledger.client_gone(DOCK, desk.now());
+    desk.wait(120);
+    desk.tick();
+    assert_eq!(desk.outcomes(), [Outcome::Lost]);
+    desk.progress("a", "in_progress", &[("3", "file_zip")]);
+    assert!(
+        desk.view().running[0]
+            .files
+            .iter()
+            .all(|file| !file.cancelling)
+    );
+}
