@@ -269,3 +269,72 @@ fn ten_thousand_docks_that_reconnect_at_once_cost_a_look_up_each() {
     assert!(desk.tick().is_empty());
     assert_eq!(desk.ledger.active(), (0, 10_000, 0));
 }
+
+#[test]
+fn many_threads_at_once_leave_nothing_behind() {
+    let desk = Desk::with(Rules {
+        max_gateways: 5,
+        history_total: 7,
+        ..Rules::default()
+    });
+    let (ledger, now) = (&desk.ledger, desk.now());
+    std::thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            scope.spawn(move || {
+                for step in 0..2_000_u64 {
+                    let gateway = format!("G{}", (thread * 31 + step * 7) % 9);
+                    let bid = (step % 5).to_string();
+                    let now = now.after(Duration::from_millis(step * 20));
+                    let body = match (thread + step) % 5 {
+                        0 => Body::Start(Start {
+                            digest: Some(Digest(step)),
+                            ..Start::default()
+                        }),
+                        1 => Body::StartReply(Some(i64::from(step % 2 == 0))),
+                        2 => Body::Progress(Progress {
+                            status: if step % 3 == 0 { "ok" } else { "in_progress" },
+                            ..Progress::default()
+                        }),
+                        3 => Body::Cancel(Slots::ALL),
+                        _ => Body::List,
+                    };
+                    let client = if step % 2 == 0 {
+                        "bridge"
+                    } else {
+                        gateway.as_str()
+                    };
+                    let event = Event {
+                        client,
+                        tid: &bid,
+                        bid: &bid,
+                        body,
+                    };
+                    ledger.apply(&gateway, &event, now);
+                    match step % 7 {
+                        0 => ledger.client_gone(client, now),
+                        1 => ledger.client_back(client, now),
+                        2 => drop(ledger.tick(now)),
+                        3 => drop((ledger.gateways(now), ledger.uploads(now))),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    let (gateways, history) = desk.ledger.held();
+    assert!(gateways <= 5 && history <= 7, "{gateways} {history}");
+    let views = desk.ledger.gateways(desk.now());
+    assert_eq!(views.len(), gateways);
+    assert_eq!(views.iter().map(|view| view.ended).sum::<usize>(), history);
+    desk.wait(7_200);
+    while desk.ledger.next_deadline().is_some() {
+        desk.tick();
+    }
+    assert_eq!(desk.ledger.active(), (0, 0, 0));
+    assert!(
+        desk.ledger
+            .gateways(desk.now())
+            .iter()
+            .all(|view| view.running.is_empty())
+    );
+}
