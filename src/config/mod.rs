@@ -5,6 +5,7 @@
 //! and reports everything that is wrong at once. `config/dockgate.toml` documents every setting.
 
 mod check;
+mod environment;
 mod keys;
 mod lines;
 mod load;
