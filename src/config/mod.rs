@@ -13,9 +13,7 @@ mod problem;
 mod settings;
 mod size;
 
+pub use crate::ledger::{Policy, Scope};
 pub use check::is_local;
 pub use problem::{Place, Problem, SettingsError};
-pub use crate::ledger::{Policy, Scope};
-pub use settings::{
-    Access, Http, Limits, Listener, Log, LogFormat, Protocol, Settings, Uploads,
-};
+pub use settings::{Access, Http, Limits, Listener, Log, LogFormat, Protocol, Settings, Uploads};
