@@ -72,16 +72,10 @@ pub(crate) fn filter(directives: &str) -> Result<EnvFilter, FilterError> {
         }
         words.join(",")
     };
-    EnvFilter::builder()
-        .parse(directives)
-        .map_err(|error| FilterError::Directive(error.to_string()))
+    EnvFilter::builder().parse(directives).map_err(|error| FilterError::Directive(error.to_string()))
 }
 
-fn subscriber<W>(
-    log: &Log,
-    writer: W,
-    colours: bool,
-) -> Result<impl Subscriber + Send + Sync + use<W>, FilterError>
+fn subscriber<W>(log: &Log, writer: W, colours: bool) -> Result<impl Subscriber + Send + Sync + use<W>, FilterError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -133,11 +127,7 @@ impl RateLimit {
     #[must_use]
     pub const fn per_second(permits: u32) -> Self {
         let permits = if permits == 0 { 1 } else { permits };
-        Self {
-            interval: SECOND / permits as u64,
-            due: AtomicU64::new(0),
-            suppressed: AtomicU64::new(0),
-        }
+        Self { interval: SECOND / permits as u64, due: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
     /// `Some` if the line may be written, with the number of lines that were not since the last one that was.
@@ -146,12 +136,10 @@ impl RateLimit {
     }
 
     fn allow_at(&self, now: u64) -> Option<u64> {
-        let permit = self
-            .due
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
-                let next = due.max(now) + self.interval;
-                (next <= now + SECOND).then_some(next)
-            });
+        let permit = self.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+            let next = due.max(now) + self.interval;
+            (next <= now + SECOND).then_some(next)
+        });
         if permit.is_ok() {
             Some(self.suppressed.swap(0, Ordering::Relaxed))
         } else {
@@ -190,10 +178,7 @@ mod tests {
 
     fn logged(level: &str, format: LogFormat, work: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let log = Log {
-            level: level.to_owned(),
-            format,
-        };
+        let log = Log { level: level.to_owned(), format };
         let writer = lines.clone();
         let subscriber = subscriber(&log, move || writer.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, work);
@@ -202,12 +187,7 @@ mod tests {
 
     #[test]
     fn rumqttd_stays_silent_whatever_the_filter_says() {
-        for level in [
-            "info",
-            "trace",
-            "rumqttd=trace",
-            "trace,rumqttd::router::routing=trace",
-        ] {
+        for level in ["info", "trace", "rumqttd=trace", "trace,rumqttd::router::routing=trace"] {
             let text = logged(level, LogFormat::Text, || {
                 assert!(!tracing::enabled!(target: "rumqttd", tracing::Level::ERROR));
                 let span = tracing::error_span!(target: "rumqttd::router::routing", "event");
@@ -225,10 +205,7 @@ mod tests {
             tracing::warn!(target: "quiet", "two");
             tracing::debug!(target: "loud", "three");
         });
-        assert!(
-            !text.contains("one") && text.contains("two") && text.contains("three"),
-            "{text}"
-        );
+        assert!(!text.contains("one") && text.contains("two") && text.contains("three"), "{text}");
     }
 
     #[test]

@@ -72,11 +72,7 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_SETTINGS);
         }
     };
-    if matches!(command, Command::Check(_)) {
-        finish(check(&settings))
-    } else {
-        finish(serve(settings))
-    }
+    if matches!(command, Command::Check(_)) { finish(check(&settings)) } else { finish(serve(settings)) }
 }
 
 fn finish(outcome: anyhow::Result<()>) -> ExitCode {
@@ -112,15 +108,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
 
 fn demo() -> anyhow::Result<()> {
     // The demo talks on the terminal itself; only what should not happen is worth interrupting it.
-    logging::init(&Log {
-        level: "error".to_owned(),
-        ..Log::default()
-    })?;
-    block_on(async {
-        sim::demo::run()
-            .await
-            .context("the demo did not go as shown")
-    })
+    logging::init(&Log { level: "error".to_owned(), ..Log::default() })?;
+    block_on(async { sim::demo::run().await.context("the demo did not go as shown") })
 }
 
 /// Runs on a runtime with a worker for each core.
@@ -157,9 +146,7 @@ async fn exit_at(mut signal: Signal) {
 }
 
 fn check(settings: &Settings) -> anyhow::Result<()> {
-    io::stdout()
-        .write_all(summary(settings).as_bytes())
-        .context("the summary cannot be written")
+    io::stdout().write_all(summary(settings).as_bytes()).context("the summary cannot be written")
 }
 
 fn summary(settings: &Settings) -> String {
@@ -171,14 +158,10 @@ fn summary(settings: &Settings) -> String {
     for listener in &settings.listeners {
         let Protocol::Mqtt = listener.protocol;
         let (bind, whom) = (listener.bind, reach(listener.bind));
-        line(format_args!(
-            "mqtt {bind}: reached by {whom}, without a password"
-        ));
+        line(format_args!("mqtt {bind}: reached by {whom}, without a password"));
     }
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
-    line(format_args!(
-        "http {bind}: reached by {whom}, without a password"
-    ));
+    line(format_args!("http {bind}: reached by {whom}, without a password"));
     let policy = match settings.uploads.policy {
         Policy::Enforce => "a second start is refused",
         Policy::Observe => "a second start is let through and counted",
@@ -187,9 +170,7 @@ fn summary(settings: &Settings) -> String {
         Scope::Gateway => "gateway",
         Scope::Module => "module of a gateway",
     };
-    line(format_args!(
-        "uploads: one at a time on a {scope}; {policy}"
-    ));
+    line(format_args!("uploads: one at a time on a {scope}; {policy}"));
     for warning in warnings(settings) {
         line(format_args!("warning: {warning}"));
     }

@@ -79,8 +79,8 @@ impl Message {
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Option<Self> {
         let message = Self(bytes);
-        let whole = message.0.len() >= HEADER
-            && message.0.len() >= HEADER + message.topic_len() + message.properties_len();
+        let whole =
+            message.0.len() >= HEADER && message.0.len() >= HEADER + message.topic_len() + message.properties_len();
         whole.then_some(message)
     }
 

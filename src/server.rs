@@ -32,7 +32,9 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address is taken, not ours, or needs more rights.
-    #[error("{what} cannot listen on {address}: {source}; is another broker running there? Set {key} to a free address")]
+    #[error(
+        "{what} cannot listen on {address}: {source}; is another broker running there? Set {key} to a free address"
+    )]
     Listen {
         /// Which listener.
         what: &'static str,
@@ -119,7 +121,8 @@ impl Server {
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes, &metrics)?;
         let hook = || Hook::new(ledger.clone(), metrics.clone());
-        let broker = Arc::new(Broker::new(settings.limits, metrics.clone(), clock, route.clone(), ledger.clone(), hook()));
+        let broker =
+            Arc::new(Broker::new(settings.limits, metrics.clone(), clock, route.clone(), ledger.clone(), hook()));
         let hook = hook();
         Ok(Self { broker, ledger, hook, health, listeners, mqtt_addresses, http_address, http, route })
     }
@@ -201,7 +204,7 @@ async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
         if ledger.next_deadline().is_some_and(|deadline| deadline <= now) {
             hook.tick(now);
         }
-        if round % 4 == 0 {
+        if round.is_multiple_of(4) {
             broker.refresh_gauges();
         }
         round = round.wrapping_add(1);

@@ -191,7 +191,10 @@ mod tests {
                 found.sort(); expected.sort();
                 prop_assert_eq!(found, expected);
             }
-            for f in &filters { prop_assert_eq!(by_filter.remove(f).as_ref(), Some(f)); }
+            for f in &filters {
+                let removed = by_filter.remove(f);
+                prop_assert_eq!(removed.as_ref(), Some(f));
+            }
             prop_assert!(by_filter.is_empty() && by_filter.root.children.is_empty());
         }
     }

@@ -38,17 +38,10 @@ impl Serving {
             ("DOCKGATE_HTTP__BIND", "127.0.0.1:0"),
             ("DOCKGATE_LOG__FORMAT", "json"),
         ];
-        let mut process = command(&[], &variables)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = command(&[], &variables).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let listening = line(&mut log, "listening");
-        Self {
-            process,
-            log,
-            listening,
-        }
+        Self { process, log, listening }
     }
 
     fn signal(&self, name: &str) {
@@ -72,11 +65,7 @@ fn line(log: &mut BufReader<ChildStderr>, message: &str) -> serde_json::Value {
     let mut text = String::new();
     loop {
         text.clear();
-        assert_ne!(
-            log.read_line(&mut text).unwrap(),
-            0,
-            "no line says {message}"
-        );
+        assert_ne!(log.read_line(&mut text).unwrap(), 0, "no line says {message}");
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         if line["message"] == message {
             return line;
@@ -104,14 +93,8 @@ fn check_says_ok_and_who_reaches_what() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
     assert!(text.starts_with("OK: "), "{text}");
-    assert!(
-        text.contains("mqtt 127.0.0.1:1883: reached by this machine only"),
-        "{text}"
-    );
-    assert!(
-        text.contains("http 127.0.0.1:9641: reached by this machine only"),
-        "{text}"
-    );
+    assert!(text.contains("mqtt 127.0.0.1:1883: reached by this machine only"), "{text}");
+    assert!(text.contains("http 127.0.0.1:9641: reached by this machine only"), "{text}");
     assert_eq!(stderr(&output), "");
 }
 
@@ -122,22 +105,13 @@ fn check_reads_the_file_and_the_environment_and_warns_of_what_is_open() {
          [uploads]\npolicy = \"observe\"\n",
     );
     let path = file.path().to_str().unwrap();
-    let output = dockgate(
-        &["check", "--config", path],
-        &[("DOCKGATE_HTTP__BIND", "127.0.0.1:9999")],
-    );
+    let output = dockgate(&["check", "--config", path], &[("DOCKGATE_HTTP__BIND", "127.0.0.1:9999")]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
-    assert!(
-        text.contains("mqtt 0.0.0.0:1883: reached by every machine"),
-        "{text}"
-    );
+    assert!(text.contains("mqtt 0.0.0.0:1883: reached by every machine"), "{text}");
     assert!(text.contains("http 127.0.0.1:9999"), "{text}");
     assert!(text.contains("let through and counted"), "{text}");
-    assert!(
-        text.contains("warning: 0.0.0.0:1883 is open to anybody"),
-        "{text}"
-    );
+    assert!(text.contains("warning: 0.0.0.0:1883 is open to anybody"), "{text}");
 }
 
 #[test]
@@ -155,11 +129,7 @@ fn check_goes_by_its_other_names_too() {
 fn wrong_settings_end_check_and_serve_with_2_and_every_problem() {
     let file = file("[limits]\nqueue_mesages = 1\ninflight = 0\n[listener]\nbind = 1\n");
     let path = file.path().to_str().unwrap();
-    for arguments in [
-        vec!["check", "--config", path],
-        vec!["serve", "--config", path],
-        vec!["--config", path],
-    ] {
+    for arguments in [vec!["check", "--config", path], vec!["serve", "--config", path], vec!["--config", path]] {
         let output = dockgate(&arguments, &[("DOCKGATE_HTTP__BIND", "nowhere")]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert_eq!(stdout(&output), "");
@@ -167,9 +137,7 @@ fn wrong_settings_end_check_and_serve_with_2_and_every_problem() {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         for part in [
-            format!(
-                "{path}:2: limits.queue_mesages: there is no such setting; did you mean limits.queue_messages?"
-            ),
+            format!("{path}:2: limits.queue_mesages: there is no such setting; did you mean limits.queue_messages?"),
             format!("{path}:3: limits.inflight = 0: "),
             format!("{path}:4: listener: there is no such setting; did you mean listeners?"),
             "environment variable DOCKGATE_HTTP__BIND: http.bind = \"nowhere\": ".to_owned(),
@@ -191,10 +159,7 @@ fn an_unknown_variable_is_an_error() {
 fn a_missing_file_is_an_error_that_names_it() {
     let output = dockgate(&["check", "--config", "/nowhere/dockgate.toml"], &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(
-        stderr(&output).contains("/nowhere/dockgate.toml"),
-        "{output:?}"
-    );
+    assert!(stderr(&output).contains("/nowhere/dockgate.toml"), "{output:?}");
 }
 
 #[test]
@@ -202,10 +167,7 @@ fn an_open_listener_without_leave_is_refused_with_the_reason() {
     let open = r#"[{protocol="mqtt",bind="0.0.0.0:0"}]"#;
     let output = dockgate(&["serve"], &[("DOCKGATE_LISTENERS", open)]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(
-        stderr(&output).contains("access.allow_anonymous = true"),
-        "{output:?}"
-    );
+    assert!(stderr(&output).contains("access.allow_anonymous = true"), "{output:?}");
 }
 
 #[test]
@@ -227,10 +189,7 @@ fn serve_says_where_it_listens_and_stops_at_sigterm_and_sigint_with_0() {
     for signal in ["TERM", "INT"] {
         let mut serving = Serving::start();
         let http = serving.listening["http"].as_str().unwrap();
-        assert!(
-            http.starts_with("127.0.0.1:") && !http.ends_with(":0"),
-            "{http}"
-        );
+        assert!(http.starts_with("127.0.0.1:") && !http.ends_with(":0"), "{http}");
         assert!(std::net::TcpStream::connect(http).is_ok());
         serving.signal(signal);
         let stopping = line(&mut serving.log, "stopping");
@@ -244,17 +203,9 @@ fn serve_says_where_it_listens_and_stops_at_sigterm_and_sigint_with_0() {
 fn an_address_that_is_taken_ends_serve_with_1_and_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = dockgate(
-        &["serve"],
-        &[
-            ("DOCKGATE_LISTENERS", r#"[{bind="127.0.0.1:0"}]"#),
-            ("DOCKGATE_HTTP__BIND", &address),
-        ],
-    );
+    let output =
+        dockgate(&["serve"], &[("DOCKGATE_LISTENERS", r#"[{bind="127.0.0.1:0"}]"#), ("DOCKGATE_HTTP__BIND", &address)]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);
-    assert!(
-        text.contains(&address) && text.contains("http.bind"),
-        "{text}"
-    );
+    assert!(text.contains(&address) && text.contains("http.bind"), "{text}");
 }

@@ -27,12 +27,7 @@ fn wait(mut child: Child) -> (ExitStatus, Vec<String>, String) {
     let mut stderr = child.stderr.take().expect("standard error is a pipe");
     let lines = thread::spawn(move || {
         let lines: Vec<String> = stdout
-            .map(|out| {
-                BufReader::new(out)
-                    .lines()
-                    .map(|line| line.expect("UTF-8"))
-                    .collect()
-            })
+            .map(|out| BufReader::new(out).lines().map(|line| line.expect("UTF-8")).collect())
             .unwrap_or_default();
         lines
     });
@@ -43,21 +38,14 @@ fn wait(mut child: Child) -> (ExitStatus, Vec<String>, String) {
         done.send(()).expect("the test waits for this");
         text
     });
-    if ended
-        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        .is_err()
-    {
+    if ended.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
         child.kill().expect("a process that runs can be ended");
         let lines = lines.join().expect("the reader ends with the process");
         panic!("no end within {DEADLINE:?}; so far:\n{}", lines.join("\n"));
     }
     let status = child.wait().expect("the process has ended");
     let lines = lines.join().expect("the reader ends with the process");
-    (
-        status,
-        lines,
-        errors.join().expect("the reader ends with the process"),
-    )
+    (status, lines, errors.join().expect("the reader ends with the process"))
 }
 
 #[test]
@@ -84,46 +72,26 @@ fn the_demo_shows_all_its_steps_in_order_and_exits_with_0() {
         let begin = format!(" {number:>2}  {name} ");
         let line = rest.find(|line| line.starts_with(&begin));
         let line = line.unwrap_or_else(|| panic!("no line {begin:?} in its place in\n{text}"));
-        assert!(
-            line[begin.len()..].trim_start().starts_with(result),
-            "{line:?} lacks {result:?}"
-        );
+        assert!(line[begin.len()..].trim_start().starts_with(result), "{line:?} lacks {result:?}");
     }
     assert!(text.contains("the dock never saw it"), "{text}");
-    assert!(
-        lines
-            .last()
-            .is_some_and(|line| line.starts_with("Everything went as shown")),
-        "{text}"
-    );
+    assert!(lines.last().is_some_and(|line| line.starts_with("Everything went as shown")), "{text}");
 }
 
 #[test]
 fn into_a_pipe_there_are_lines_for_quarters_and_no_escape_codes() {
     let (status, lines, errors) = wait(start_demo());
     assert!(status.success(), "{status}\n{errors}");
-    assert!(
-        lines
-            .iter()
-            .all(|line| !line.contains('\x1b') && !line.contains('\r'))
-    );
+    assert!(lines.iter().all(|line| !line.contains('\x1b') && !line.contains('\r')));
     for module in ["aircraft", "dock"] {
         let percents: Vec<u32> = lines
             .iter()
-            .filter_map(|line| {
-                line.strip_prefix("     ")?
-                    .strip_prefix(module)?
-                    .split_once(" % ")
-            })
+            .filter_map(|line| line.strip_prefix("     ")?.strip_prefix(module)?.split_once(" % "))
             .map(|(percent, _)| percent.trim().parse().expect("a percentage"))
             .collect();
         // The first upload is canceled half-way, the second comes to its end.
         let starts = percents.iter().filter(|percent| **percent == 0).count();
-        assert_eq!(
-            (starts, percents.last()),
-            (2, Some(&100)),
-            "{module}: {percents:?}"
-        );
+        assert_eq!((starts, percents.last()), (2, Some(&100)), "{module}: {percents:?}");
     }
 }
 

@@ -20,42 +20,15 @@ impl Observer for Nobody {
 /// One thing that happens.
 #[derive(Debug, Clone)]
 enum Step {
-    Start {
-        name: u8,
-        data: u8,
-        modules: u8,
-    },
-    StartReply {
-        name: u8,
-        result: i64,
-        is_named: bool,
-    },
-    Progress {
-        name: u8,
-        key: u8,
-        status: &'static str,
-        files: &'static str,
-        modules: u8,
-    },
-    Cancel {
-        name: u8,
-        modules: u8,
-    },
-    CancelReply {
-        name: u8,
-        result: i64,
-    },
+    Start { name: u8, data: u8, modules: u8 },
+    StartReply { name: u8, result: i64, is_named: bool },
+    Progress { name: u8, key: u8, status: &'static str, files: &'static str, modules: u8 },
+    Cancel { name: u8, modules: u8 },
+    CancelReply { name: u8, result: i64 },
     ListReply,
-    Wait {
-        seconds: u16,
-        tick: bool,
-    },
-    Gone {
-        own: bool,
-    },
-    Back {
-        own: bool,
-    },
+    Wait { seconds: u16, tick: bool },
+    Gone { own: bool },
+    Back { own: bool },
     Garbage(Vec<u8>),
 }
 
@@ -63,17 +36,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let name = || 0..4_u8;
     let modules = || 0..8_u8;
     let result = || prop_oneof![Just(0_i64), Just(0), Just(325_009)];
-    let status = || {
-        prop::sample::select(vec![
-            "",
-            "in_progress",
-            "ok",
-            "failed",
-            "canceled",
-            "file_zip",
-            "uploading",
-        ])
-    };
+    let status = || prop::sample::select(vec!["", "in_progress", "ok", "failed", "canceled", "file_zip", "uploading"]);
     let step = prop_oneof![
         4 => (name(), 0..3_u8, modules()).prop_map(|(name, data, modules)| Step::Start { name, data, modules }),
         2 => (name(), result(), any::<bool>()).prop_map(|(name, result, is_named)| Step::StartReply { name, result, is_named }),
@@ -92,44 +55,22 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (
-        any::<bool>(),
-        any::<bool>(),
-        0..4_usize,
-        0..8_usize,
-        1..5_usize,
-        1..4_usize,
+    (any::<bool>(), any::<bool>(), 0..4_usize, 0..8_usize, 1..5_usize, 1..4_usize).prop_map(
+        |(observe, module, history_per_gateway, history_total, max_gateways, max_aliases)| Rules {
+            policy: if observe { Policy::Observe } else { Policy::Enforce },
+            scope: if module { Scope::Module } else { Scope::Gateway },
+            history_per_gateway,
+            history_total,
+            max_gateways,
+            max_aliases,
+            ..Rules::default()
+        },
     )
-        .prop_map(
-            |(observe, module, history_per_gateway, history_total, max_gateways, max_aliases)| {
-                Rules {
-                    policy: if observe {
-                        Policy::Observe
-                    } else {
-                        Policy::Enforce
-                    },
-                    scope: if module {
-                        Scope::Module
-                    } else {
-                        Scope::Gateway
-                    },
-                    history_per_gateway,
-                    history_total,
-                    max_gateways,
-                    max_aliases,
-                    ..Rules::default()
-                }
-            },
-        )
 }
 
 fn named(modules: u8) -> Vec<&'static str> {
     let all = ["0", "3", "7"];
-    all.into_iter()
-        .enumerate()
-        .filter(|(at, _)| modules & (1 << at) != 0)
-        .map(|(_, module)| module)
-        .collect()
+    all.into_iter().enumerate().filter(|(at, _)| modules & (1 << at) != 0).map(|(_, module)| module).collect()
 }
 
 /// A hook, its ledger, and the time.
@@ -145,75 +86,44 @@ impl World {
     fn new(rules: Rules) -> World {
         let ledger = Arc::new(Ledger::new(rules));
         let hook = Hook::new(Arc::clone(&ledger), Arc::new(Nobody));
-        World {
-            hook,
-            ledger,
-            now: Now(1_700_000_000_000),
-            stamp: 0,
-        }
+        World { hook, ledger, now: Now(1_700_000_000_000), stamp: 0 }
     }
 
     fn publish(&self, client: &str, gateway: &str, level: &str, payload: &[u8]) -> Verdict {
         let topic = format!("thing/product/{gateway}/{level}");
         let topic = Hook::concerns(&topic).expect("one of the three");
-        let publisher = Publisher {
-            client_id: client,
-            may_speak_as_gateway: true,
-            may_command: true,
-        };
+        let publisher = Publisher { client_id: client, may_speak_as_gateway: true, may_command: true };
         self.hook.inspect(&publisher, topic, payload, self.now)
     }
 
-    fn say(
-        &self,
-        client: &str,
-        gateway: &str,
-        level: &str,
-        message: &serde_json::Value,
-    ) -> Verdict {
+    fn say(&self, client: &str, gateway: &str, level: &str, message: &serde_json::Value) -> Verdict {
         self.publish(client, gateway, level, message.to_string().as_bytes())
     }
 
     fn take(&mut self, gateway: &str, step: &Step) {
         use serde_json::json;
         self.stamp += 1;
-        let dock = if self.stamp.is_multiple_of(5) {
-            "bridge"
-        } else {
-            gateway
-        };
+        let dock = if self.stamp.is_multiple_of(5) { "bridge" } else { gateway };
         match step {
-            Step::Start {
-                name,
-                data,
-                modules,
-            } => {
+            Step::Start { name, data, modules } => {
                 let files: Vec<_> = named(*modules)
                     .iter()
                     .map(|module| json!({"module": module, "object_key": format!("k{data}"), "list": [{"boot_index": data}]}))
                     .collect();
-                let credentials = json!({"access_key_id": SECRETS[0], "access_key_secret": SECRETS[1], "security_token": SECRETS[2]});
+                let credentials =
+                    json!({"access_key_id": SECRETS[0], "access_key_secret": SECRETS[1], "security_token": SECRETS[2]});
                 let data = json!({"bucket": "b", "credentials": credentials, "params": {"files": files}, "n": data});
                 self.say("backend", gateway, "services", &json!({"tid": format!("t{name}"), "bid": format!("b{name}"), "method": "fileupload_start", "data": data}));
             }
-            Step::StartReply {
-                name,
-                result,
-                is_named,
-            } => {
-                let mut reply = json!({"tid": format!("t{name}"), "bid": format!("b{name}"), "data": {"result": result}});
+            Step::StartReply { name, result, is_named } => {
+                let mut reply =
+                    json!({"tid": format!("t{name}"), "bid": format!("b{name}"), "data": {"result": result}});
                 if *is_named {
                     reply["method"] = json!("fileupload_start");
                 }
                 self.say(dock, gateway, "services_reply", &reply);
             }
-            Step::Progress {
-                name,
-                key,
-                status,
-                files,
-                modules,
-            } => {
+            Step::Progress { name, key, status, files, modules } => {
                 let files: Vec<_> = named(*modules)
                     .iter()
                     .map(|module| json!({"module": module, "size": 5, "key": format!("k{key}"), "progress": {"progress": 1, "status": files}}))
@@ -226,11 +136,15 @@ impl World {
                 self.say("backend", gateway, "services", &json!({"tid": format!("c{name}"), "bid": format!("b{name}"), "method": "fileupload_update", "data": data}));
             }
             Step::CancelReply { name, result } => {
-                self.say(dock, gateway, "services_reply", &json!({"tid": format!("c{name}"), "method": "fileupload_update", "data": {"result": result}}));
+                self.say(
+                    dock,
+                    gateway,
+                    "services_reply",
+                    &json!({"tid": format!("c{name}"), "method": "fileupload_update", "data": {"result": result}}),
+                );
             }
             Step::ListReply => {
-                let data =
-                    json!({"result": 0, "files": [{"module": "3", "list": [{"boot_index": 1}]}]});
+                let data = json!({"result": 0, "files": [{"module": "3", "list": [{"boot_index": 1}]}]});
                 self.say(
                     dock,
                     gateway,
@@ -244,12 +158,8 @@ impl World {
                     self.ledger.tick(self.now);
                 }
             }
-            Step::Gone { own } => self
-                .ledger
-                .client_gone(if *own { gateway } else { "bridge" }, self.now),
-            Step::Back { own } => self
-                .ledger
-                .client_back(if *own { gateway } else { "bridge" }, self.now),
+            Step::Gone { own } => self.ledger.client_gone(if *own { gateway } else { "bridge" }, self.now),
+            Step::Back { own } => self.ledger.client_back(if *own { gateway } else { "bridge" }, self.now),
             Step::Garbage(bytes) => {
                 let payload = [b"{\"method\":\"fileupload_start\",", &bytes[..]].concat();
                 for level in ["services", "services_reply", "events"] {
@@ -260,11 +170,7 @@ impl World {
     }
 
     fn running(&self) -> Vec<UploadView> {
-        self.ledger
-            .gateways(self.now)
-            .into_iter()
-            .flat_map(|view| view.running)
-            .collect()
+        self.ledger.gateways(self.now).into_iter().flat_map(|view| view.running).collect()
     }
 
     /// Ticks at every deadline until there is none, at most so many times.
@@ -273,10 +179,7 @@ impl World {
             let Some(at) = self.ledger.next_deadline() else {
                 return;
             };
-            assert!(
-                at <= self.now.after(Duration::from_secs(601)),
-                "a deadline beyond every time-out"
-            );
+            assert!(at <= self.now.after(Duration::from_secs(601)), "a deadline beyond every time-out");
             self.now = self.now.max(at);
             self.ledger.tick(self.now);
         }

@@ -13,12 +13,7 @@ fn from_environment(variables: &[(&str, &str)]) -> Result<Settings, SettingsErro
 }
 
 fn load(file: Option<&Path>, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-    Settings::load_from(
-        file,
-        variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    )
+    Settings::load_from(file, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 /// Loads this text as the file `dockgate.toml` of a directory of its own.
@@ -60,11 +55,7 @@ fn keys(value: &serde_json::Value, prefix: &str, into: &mut BTreeSet<String>) {
     match value {
         serde_json::Value::Object(fields) => {
             for (name, value) in fields {
-                let path = if prefix.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{prefix}.{name}")
-                };
+                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                 keys(value, &path, into);
             }
         }
@@ -95,10 +86,7 @@ fn without_file_and_environment_the_defaults_apply() {
 
 #[test]
 fn the_documented_file_parses_to_the_defaults() {
-    assert_eq!(
-        load(Some(&documented_file()), &[]).unwrap(),
-        Settings::default()
-    );
+    assert_eq!(load(Some(&documented_file()), &[]).unwrap(), Settings::default());
 }
 
 #[test]
@@ -114,10 +102,7 @@ fn the_documented_file_names_every_setting_and_says_something_about_it() {
         } else if let Some((key, _)) = line.split_once(" = ")
             && !line.starts_with('#')
         {
-            assert!(
-                previous.starts_with('#'),
-                "{section}.{key} is not explained"
-            );
+            assert!(previous.starts_with('#'), "{section}.{key} is not explained");
             named.insert(format!("{section}.{key}"));
         }
         previous = line;
@@ -127,8 +112,7 @@ fn the_documented_file_names_every_setting_and_says_something_about_it() {
 
 #[test]
 fn the_readme_lists_exactly_the_settings_that_exist_with_their_defaults() {
-    let readme =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let table = readme
         .split_once("<!-- settings -->")
         .and_then(|(_, rest)| rest.split_once("<!-- /settings -->"))
@@ -136,10 +120,7 @@ fn the_readme_lists_exactly_the_settings_that_exist_with_their_defaults() {
         .0;
     let mut listed = BTreeSet::new();
     for row in table.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<_> = row
-            .split(" | ")
-            .map(|cell| cell.trim_matches(['|', ' ', '`']))
-            .collect();
+        let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect();
         let (key, default) = (cells[0], cells[1]);
         listed.insert(key.to_owned());
         // What the table gives as the default must load, and change nothing.
@@ -162,10 +143,7 @@ fn the_file_wins_over_the_defaults_and_the_environment_over_the_file() {
     assert_eq!(settings.limits.queue_messages, 5);
     assert_eq!(settings.limits.inflight, 8);
     assert_eq!(settings.http.bind.port(), 1);
-    assert_eq!(
-        settings.limits.sessions,
-        Settings::default().limits.sessions
-    );
+    assert_eq!(settings.limits.sessions, Settings::default().limits.sessions);
 }
 
 #[test]
@@ -180,10 +158,7 @@ fn every_kind_of_setting_can_come_from_the_environment() {
         ("DOCKGATE_LIMITS__QUEUE_BYTES", "2097152"),
         ("DOCKGATE_LOG__LEVEL", "info,dockgate::mqtt=debug"),
         ("DOCKGATE_LOG__FORMAT", "json"),
-        (
-            "DOCKGATE_LISTENERS",
-            r#"[{protocol="mqtt",bind="127.0.0.1:0"}, {bind="[::]:1884"}]"#,
-        ),
+        ("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0"}, {bind="[::]:1884"}]"#),
     ])
     .unwrap();
     assert_eq!(settings.http.bind.to_string(), "[::1]:0");
@@ -195,11 +170,7 @@ fn every_kind_of_setting_can_come_from_the_environment() {
     assert_eq!(settings.limits.queue_bytes, 2 << 20);
     assert_eq!(settings.log.level, "info,dockgate::mqtt=debug");
     assert_eq!(settings.log.format, LogFormat::Json);
-    let addresses: Vec<_> = settings
-        .listeners
-        .iter()
-        .map(|listener| listener.bind.to_string())
-        .collect();
+    let addresses: Vec<_> = settings.listeners.iter().map(|listener| listener.bind.to_string()).collect();
     assert_eq!(addresses, ["127.0.0.1:0", "[::]:1884"]);
 }
 
@@ -235,31 +206,13 @@ level = \"inof\"
 ";
     let problems = problems(text, &[("DOCKGATE_UPLOADS__STALL_TIMEOUT", "0s")]);
     let expected = [
-        (
-            "dockgate.toml:2: http.bind = \"localhost\": ",
-            "127.0.0.1:1883",
-        ),
-        (
-            "dockgate.toml:4: limits.inflight = 0: ",
-            "least that makes sense is 1",
-        ),
-        (
-            "dockgate.toml:5: limits.queue_mesages: ",
-            "did you mean limits.queue_messages?",
-        ),
-        (
-            "dockgate.toml:6: limits.receive_maximum = 70000: ",
-            "0 to 65535",
-        ),
-        (
-            "dockgate.toml:8: uploads.policy = \"enfroce\": ",
-            "did you mean \"enforce\"?",
-        ),
+        ("dockgate.toml:2: http.bind = \"localhost\": ", "127.0.0.1:1883"),
+        ("dockgate.toml:4: limits.inflight = 0: ", "least that makes sense is 1"),
+        ("dockgate.toml:5: limits.queue_mesages: ", "did you mean limits.queue_messages?"),
+        ("dockgate.toml:6: limits.receive_maximum = 70000: ", "0 to 65535"),
+        ("dockgate.toml:8: uploads.policy = \"enfroce\": ", "did you mean \"enforce\"?"),
         ("dockgate.toml:9: uploads.reply_timeout = 15: ", "\"15s\""),
-        (
-            "dockgate.toml:11: log.level = \"inof\": ",
-            "give error, warn, info",
-        ),
+        ("dockgate.toml:11: log.level = \"inof\": ", "give error, warn, info"),
         (
             "environment variable DOCKGATE_UPLOADS__STALL_TIMEOUT: uploads.stall_timeout = 0s: ",
             "least that makes sense is 1ms",
@@ -267,9 +220,7 @@ level = \"inof\"
     ];
     for (start, part) in expected {
         assert!(
-            problems
-                .iter()
-                .any(|problem| problem.starts_with(start) && problem.contains(part)),
+            problems.iter().any(|problem| problem.starts_with(start) && problem.contains(part)),
             "{start} … {part} in {problems:#?}"
         );
     }
@@ -324,12 +275,7 @@ fn an_unknown_variable_is_told_the_variable_that_was_meant() {
 
 #[test]
 fn variables_with_odd_names_are_unknown_settings() {
-    for name in [
-        "DOCKGATE_HTTP__",
-        "DOCKGATE___BIND",
-        "DOCKGATE_LIMITS__INFLIGHT__X",
-        "DOCKGATE_É",
-    ] {
+    for name in ["DOCKGATE_HTTP__", "DOCKGATE___BIND", "DOCKGATE_LIMITS__INFLIGHT__X", "DOCKGATE_É"] {
         let problems = problems("", &[(name, "1")]);
         assert_eq!(problems.len(), 1, "{problems:#?}");
         assert!(problems[0].contains(name), "{problems:#?}");
@@ -338,11 +284,7 @@ fn variables_with_odd_names_are_unknown_settings() {
 
 #[test]
 fn a_section_given_as_a_value_is_told_what_belongs_in_it() {
-    assert_only_problem(
-        "http = \"127.0.0.1:80\"\n",
-        &[],
-        &["http = ", "give http.bind"],
-    );
+    assert_only_problem("http = \"127.0.0.1:80\"\n", &[], &["http = ", "give http.bind"]);
 }
 
 #[test]
@@ -358,17 +300,12 @@ bnd = \"127.0.0.1:1884\"
     let problems = problems(text, &[]);
     let expected = [
         ("dockgate.toml:4: listeners[1].bind: ", "no address"),
-        (
-            "dockgate.toml:5: listeners[1].protocol = \"mqqt\": ",
-            "did you mean \"mqtt\"?",
-        ),
+        ("dockgate.toml:5: listeners[1].protocol = \"mqqt\": ", "did you mean \"mqtt\"?"),
         ("dockgate.toml:6: listeners[1].bnd: ", "did you mean bind?"),
     ];
     for (start, part) in expected {
         assert!(
-            problems
-                .iter()
-                .any(|problem| problem.starts_with(start) && problem.contains(part)),
+            problems.iter().any(|problem| problem.starts_with(start) && problem.contains(part)),
             "{start} … {part} in {problems:#?}"
         );
     }
@@ -377,23 +314,12 @@ bnd = \"127.0.0.1:1884\"
 
 #[test]
 fn listeners_must_be_a_list_with_something_in_it() {
-    assert_only_problem(
-        "listeners = \"127.0.0.1:1\"\n",
-        &[],
-        &["listeners = ", "[[listeners]]"],
-    );
-    assert_only_problem(
-        "listeners = []\n",
-        &[],
-        &["listeners = []", "nobody could connect"],
-    );
+    assert_only_problem("listeners = \"127.0.0.1:1\"\n", &[], &["listeners = ", "[[listeners]]"]);
+    assert_only_problem("listeners = []\n", &[], &["listeners = []", "nobody could connect"]);
     assert_only_problem(
         "",
         &[("DOCKGATE_LISTENERS__0__BIND", "127.0.0.1:1")],
-        &[
-            "environment variable DOCKGATE_LISTENERS__0__BIND: listeners = ",
-            "[[listeners]]",
-        ],
+        &["environment variable DOCKGATE_LISTENERS__0__BIND: listeners = ", "[[listeners]]"],
     );
 }
 
@@ -401,25 +327,13 @@ fn listeners_must_be_a_list_with_something_in_it() {
 fn a_listener_that_others_can_reach_needs_leave_for_anonymous_clients() {
     for address in ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883"] {
         let text = format!("[[listeners]]\nbind = \"{address}\"\n");
-        assert_only_problem(
-            &text,
-            &[],
-            &[
-                "dockgate.toml:2: listeners[0].bind",
-                "access.allow_anonymous = true",
-            ],
-        );
+        assert_only_problem(&text, &[], &["dockgate.toml:2: listeners[0].bind", "access.allow_anonymous = true"]);
         let text = format!("{text}[access]\nallow_anonymous = true\n");
         let settings = from_file(&text, &[]).unwrap();
         let warnings = settings.warnings();
         assert!(warnings[0].contains(address), "{warnings:?}");
     }
-    for address in [
-        "127.0.0.1:1883",
-        "127.8.8.8:1883",
-        "[::1]:1883",
-        "[::ffff:127.0.0.1]:1883",
-    ] {
+    for address in ["127.0.0.1:1883", "127.8.8.8:1883", "[::1]:1883", "[::ffff:127.0.0.1]:1883"] {
         let text = format!("[[listeners]]\nbind = \"{address}\"\n");
         assert!(from_file(&text, &[]).is_ok(), "{address}");
     }
@@ -489,11 +403,7 @@ fn limits_that_make_no_sense_are_refused() {
         ("log.level", "\"\""),
         ("log.format", "\"xml\""),
     ] {
-        assert_only_problem(
-            &format!("{key} = {value}\n"),
-            &[],
-            &["dockgate.toml:1: ", &format!("{key} = ")],
-        );
+        assert_only_problem(&format!("{key} = {value}\n"), &[], &["dockgate.toml:1: ", &format!("{key} = ")]);
     }
 }
 

@@ -25,15 +25,8 @@ impl Settings {
     /// # Errors
     /// Says everything that makes no sense.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let problems: Vec<_> = flaws(self)
-            .into_iter()
-            .map(|flaw| flaw.at(Place::Default))
-            .collect();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(SettingsError::new(problems))
-        }
+        let problems: Vec<_> = flaws(self).into_iter().map(|flaw| flaw.at(Place::Default)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError::new(problems)) }
     }
 
     /// What is allowed but deserves a second thought, one sentence each.
@@ -47,10 +40,8 @@ impl Settings {
             ));
         }
         if !is_local(self.http.bind) {
-            warnings.push(format!(
-                "http.bind = {} shows metrics and uploads to anybody who reaches it",
-                self.http.bind
-            ));
+            warnings
+                .push(format!("http.bind = {} shows metrics and uploads to anybody who reaches it", self.http.bind));
         }
         if self.limits.max_packet_size < ENOUGH_FOR_LOG_LISTS {
             warnings.push(format!(
@@ -85,13 +76,7 @@ pub(super) struct Flaw {
 
 impl Flaw {
     pub(super) fn at(self, place: Place) -> Problem {
-        Problem {
-            place,
-            key: self.key,
-            given: Some(self.given),
-            fault: self.fault,
-            remedy: self.remedy,
-        }
+        Problem { place, key: self.key, given: Some(self.given), fault: self.fault, remedy: self.remedy }
     }
 }
 
@@ -110,20 +95,12 @@ pub(super) fn flaws(settings: &Settings) -> Vec<Flaw> {
 
 fn addresses(settings: &Settings, found: &mut Flaws) {
     if settings.listeners.is_empty() {
-        found.push(
-            "listeners",
-            "[]",
-            "nobody could connect".to_owned(),
-            "give at least one listener",
-        );
+        found.push("listeners", "[]", "nobody could connect".to_owned(), "give at least one listener");
     }
     let mut taken = vec![("http.bind".to_owned(), settings.http.bind)];
     for (index, listener) in settings.listeners.iter().enumerate() {
         let key = format!("listeners[{index}].bind");
-        if let Some((other, address)) = taken
-            .iter()
-            .find(|(_, address)| overlap(*address, listener.bind))
-        {
+        if let Some((other, address)) = taken.iter().find(|(_, address)| overlap(*address, listener.bind)) {
             found.push(
                 &key,
                 listener.bind,
@@ -154,8 +131,7 @@ fn access(settings: &Settings, found: &mut Flaws) {
             found.push(
                 &format!("listeners[{index}].bind"),
                 listener.bind,
-                "other machines can reach this listener, and nothing says who may use it"
-                    .to_owned(),
+                "other machines can reach this listener, and nothing says who may use it".to_owned(),
                 "set access.allow_anonymous = true if everybody may, or bind to 127.0.0.1",
             );
         }
@@ -168,50 +144,22 @@ fn uploads(settings: &Settings, found: &mut Flaws) {
         found.push(
             "uploads.conflict_result",
             uploads.conflict_result,
-            "0 would tell the backend that its refused start was accepted, and backends read 32 bits"
-                .to_owned(),
+            "0 would tell the backend that its refused start was accepted, and backends read 32 bits".to_owned(),
             "give the code that your backend shows for a busy dock, such as 325009",
         );
     }
-    found.duration(
-        "uploads.reply_timeout",
-        uploads.reply_timeout,
-        MOMENT..=HOUR,
-    );
-    found.duration(
-        "uploads.cancel_timeout",
-        uploads.cancel_timeout,
-        MOMENT..=DAY,
-    );
-    found.duration(
-        "uploads.stall_timeout",
-        uploads.stall_timeout,
-        MOMENT..=7 * DAY,
-    );
-    found.duration(
-        "uploads.offline_grace",
-        uploads.offline_grace,
-        MOMENT..=7 * DAY,
-    );
-    found.count(
-        "uploads.history_per_gateway",
-        uploads.history_per_gateway,
-        1..=10_000,
-    );
-    found.count(
-        "uploads.history_total",
-        uploads.history_total,
-        1..=10_000_000,
-    );
+    found.duration("uploads.reply_timeout", uploads.reply_timeout, MOMENT..=HOUR);
+    found.duration("uploads.cancel_timeout", uploads.cancel_timeout, MOMENT..=DAY);
+    found.duration("uploads.stall_timeout", uploads.stall_timeout, MOMENT..=7 * DAY);
+    found.duration("uploads.offline_grace", uploads.offline_grace, MOMENT..=7 * DAY);
+    found.count("uploads.history_per_gateway", uploads.history_per_gateway, 1..=10_000);
+    found.count("uploads.history_total", uploads.history_total, 1..=10_000_000);
     found.count("uploads.max_gateways", uploads.max_gateways, 1..=1_000_000);
     if uploads.history_total < uploads.history_per_gateway {
         found.push(
             "uploads.history_total",
             uploads.history_total,
-            format!(
-                "this is less than uploads.history_per_gateway = {}",
-                uploads.history_per_gateway
-            ),
+            format!("this is less than uploads.history_per_gateway = {}", uploads.history_per_gateway),
             "give as much or more",
         );
     }
@@ -219,94 +167,46 @@ fn uploads(settings: &Settings, found: &mut Flaws) {
 
 fn timeouts(settings: &Settings, found: &mut Flaws) {
     let limits = &settings.limits;
-    found.duration(
-        "limits.connect_timeout",
-        limits.connect_timeout,
-        MOMENT..=HOUR,
-    );
+    found.duration("limits.connect_timeout", limits.connect_timeout, MOMENT..=HOUR);
     found.duration("limits.write_timeout", limits.write_timeout, MOMENT..=HOUR);
     // MQTT 5 counts session expiry in 32 bits of seconds, of which the last value means for ever.
     let expiry_max = Duration::from_secs(u64::from(u32::MAX) - 1);
-    found.duration(
-        "limits.session_expiry_max",
-        limits.session_expiry_max,
-        Duration::from_secs(1)..=expiry_max,
-    );
+    found.duration("limits.session_expiry_max", limits.session_expiry_max, Duration::from_secs(1)..=expiry_max);
 }
 
 fn packets(settings: &Settings, found: &mut Flaws) {
     let limits = &settings.limits;
-    found.bytes(
-        "limits.max_packet_size",
-        limits.max_packet_size.into(),
-        256..=LARGEST_PACKET.into(),
-    );
+    found.bytes("limits.max_packet_size", limits.max_packet_size.into(), 256..=LARGEST_PACKET.into());
     // A server must take identifiers of 23 bytes [MQTT-3.1.3-5]; a UTF-8 string has at most 65,535.
-    found.count(
-        "limits.client_id_length",
-        limits.client_id_length,
-        23..=65_535,
-    );
+    found.count("limits.client_id_length", limits.client_id_length, 23..=65_535);
     // `thing/product/{20 characters}/property/set_reply` has 52 bytes and five levels.
     found.count("limits.topic_length", limits.topic_length, 64..=65_535);
     found.count("limits.topic_levels", limits.topic_levels, 5..=65_535);
     found.count("limits.user_properties", limits.user_properties, 0..=10_000);
     found.count("limits.inflight", limits.inflight.into(), 1..=65_535);
     // A Receive Maximum of 0 is a protocol error (MQTT 5, 3.2.2.3.3).
-    found.count(
-        "limits.receive_maximum",
-        limits.receive_maximum.into(),
-        1..=65_535,
-    );
+    found.count("limits.receive_maximum", limits.receive_maximum.into(), 1..=65_535);
 }
 
 fn amounts(settings: &Settings, found: &mut Flaws) {
     let limits = &settings.limits;
     found.count("limits.connections", limits.connections, 1..=1_000_000);
-    found.count(
-        "limits.subscriptions_per_session",
-        limits.subscriptions_per_session,
-        1..=1_000_000,
-    );
-    found.count(
-        "limits.queue_messages",
-        limits.queue_messages,
-        1..=100_000_000,
-    );
-    found.bytes(
-        "limits.queue_bytes",
-        limits.queue_bytes as u64,
-        1..=1024 * GIB,
-    );
+    found.count("limits.subscriptions_per_session", limits.subscriptions_per_session, 1..=1_000_000);
+    found.count("limits.queue_messages", limits.queue_messages, 1..=100_000_000);
+    found.bytes("limits.queue_bytes", limits.queue_bytes as u64, 1..=1024 * GIB);
     found.count("limits.sessions", limits.sessions, 1..=100_000_000);
-    found.count(
-        "limits.retained_messages",
-        limits.retained_messages,
-        1..=100_000_000,
-    );
-    found.bytes(
-        "limits.retained_bytes",
-        limits.retained_bytes as u64,
-        1..=1024 * GIB,
-    );
-    found.count(
-        "limits.wildcard_filters",
-        limits.wildcard_filters,
-        1..=1_000_000,
-    );
-    for (key, bytes) in [
-        ("limits.queue_bytes", limits.queue_bytes as u64),
-        ("limits.retained_bytes", limits.retained_bytes as u64),
-    ] {
+    found.count("limits.retained_messages", limits.retained_messages, 1..=100_000_000);
+    found.bytes("limits.retained_bytes", limits.retained_bytes as u64, 1..=1024 * GIB);
+    found.count("limits.wildcard_filters", limits.wildcard_filters, 1..=1_000_000);
+    for (key, bytes) in
+        [("limits.queue_bytes", limits.queue_bytes as u64), ("limits.retained_bytes", limits.retained_bytes as u64)]
+    {
         let packet = u64::from(limits.max_packet_size);
         if bytes < packet && packet <= LARGEST_PACKET.into() {
             found.push(
                 key,
                 size::display(bytes),
-                format!(
-                    "a message of limits.max_packet_size = {} would never fit",
-                    size::display(packet)
-                ),
+                format!("a message of limits.max_packet_size = {} would never fit", size::display(packet)),
                 "raise this or lower that",
             );
         }
@@ -330,29 +230,15 @@ impl Flaws {
     fn push(&mut self, key: &str, given: impl Display, fault: String, remedy: &str) {
         // One flaw a setting: what is out of range need not also be compared with others.
         if !self.0.iter().any(|flaw| flaw.key == key) {
-            self.0.push(Flaw {
-                key: key.to_owned(),
-                given: given.to_string(),
-                fault,
-                remedy: remedy.to_owned(),
-            });
+            self.0.push(Flaw { key: key.to_owned(), given: given.to_string(), fault, remedy: remedy.to_owned() });
         }
     }
 
-    fn range<T: PartialOrd>(
-        &mut self,
-        key: &str,
-        given: T,
-        range: RangeInclusive<T>,
-        show: impl Fn(&T) -> String,
-    ) {
+    fn range<T: PartialOrd>(&mut self, key: &str, given: T, range: RangeInclusive<T>, show: impl Fn(&T) -> String) {
         if !range.contains(&given) {
             let (least, most) = (show(range.start()), show(range.end()));
             let (fault, remedy) = if given < *range.start() {
-                (
-                    format!("the least that makes sense is {least}"),
-                    "give more",
-                )
+                (format!("the least that makes sense is {least}"), "give more")
             } else {
                 (format!("the most that makes sense is {most}"), "give less")
             };
@@ -369,8 +255,6 @@ impl Flaws {
     }
 
     fn duration(&mut self, key: &str, given: Duration, range: RangeInclusive<Duration>) {
-        self.range(key, given, range, |duration| {
-            humantime::format_duration(*duration).to_string()
-        });
+        self.range(key, given, range, |duration| humantime::format_duration(*duration).to_string());
     }
 }

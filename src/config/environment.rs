@@ -62,7 +62,5 @@ fn made_by_kubernetes(rest: &str, value: &str) -> bool {
         || rest == "SERVICE_PORT"
         || rest.starts_with("SERVICE_PORT_")
         || (rest == "PORT" && value.contains("://"))
-        || rest
-            .strip_prefix("PORT_")
-            .is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
+        || rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
 }

@@ -30,20 +30,13 @@ pub(super) fn all() -> Vec<String> {
 }
 
 pub(super) fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{prefix}.{name}")
-    }
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }
 
 /// The candidate that `given` is most likely a slip of, if any is near enough to be worth naming.
 ///
 /// A right name in the wrong section counts as near: `queue_messages` is `limits.queue_messages`.
-pub(super) fn nearest<'a>(
-    given: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
     let near_enough = (last(&given).len() / 3).clamp(1, 4);
     candidates
@@ -81,11 +74,7 @@ mod tests {
             ("persistence_location", None),
             ("zzz", None),
         ] {
-            assert_eq!(
-                nearest(given, all.iter().map(String::as_str)),
-                meant,
-                "{given}"
-            );
+            assert_eq!(nearest(given, all.iter().map(String::as_str)), meant, "{given}");
         }
     }
 }

@@ -94,18 +94,14 @@ impl<'a> Node<'a> {
 }
 
 fn parts(key: &str) -> impl Iterator<Item = Part<'_>> {
-    key.split(['.', '['])
-        .map(|part| match part.strip_suffix(']').map(str::parse) {
-            Some(Ok(index)) => Part::Index(index),
-            _ => Part::Key(part),
-        })
+    key.split(['.', '[']).map(|part| match part.strip_suffix(']').map(str::parse) {
+        Some(Ok(index)) => Part::Index(index),
+        _ => Part::Key(part),
+    })
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
 }
 
 #[cfg(test)]

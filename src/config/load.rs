@@ -44,22 +44,15 @@ impl Settings {
         if let Some(file) = &file {
             given = given.merge(Toml::string(&file.text));
         }
-        let mut variables: Vec<Variable> = environment
-            .into_iter()
-            .filter_map(|(name, value)| Variable::new(name, &value))
-            .collect();
+        let mut variables: Vec<Variable> =
+            environment.into_iter().filter_map(|(name, value)| Variable::new(name, &value)).collect();
         // The environment has no order of its own; the messages shall have one.
         variables.sort_by(|a, b| a.name().cmp(b.name()));
         for variable in variables {
             given = given.merge(variable);
         }
-        Reading {
-            given,
-            file,
-            accepted: Figment::from(Serialized::defaults(Self::default())),
-            problems: Vec::new(),
-        }
-        .read()
+        Reading { given, file, accepted: Figment::from(Serialized::defaults(Self::default())), problems: Vec::new() }
+            .read()
     }
 }
 
@@ -90,17 +83,9 @@ impl TomlFile {
             )
         })?;
         let lines = Lines::parse(&text).map_err(|error| {
-            whole(
-                error.line,
-                format!("this is not TOML ({})", error.message),
-                "compare with config/dockgate.toml",
-            )
+            whole(error.line, format!("this is not TOML ({})", error.message), "compare with config/dockgate.toml")
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            text,
-            lines,
-        })
+        Ok(Self { path: path.to_owned(), text, lines })
     }
 }
 
@@ -139,11 +124,7 @@ impl Reading {
             };
             self.problems.push(flaw.at(place));
         }
-        if self.problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(SettingsError::new(self.problems))
-        }
+        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsError::new(self.problems)) }
     }
 
     fn section(&mut self, prefix: &str, given: &Dict, defaults: &Dict) {
@@ -226,10 +207,8 @@ impl Reading {
                     continue;
                 }
                 // Try this field alone in a listener that is otherwise sound.
-                let mut listener: Dict = sound
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), Value::from(*value)))
-                    .collect();
+                let mut listener: Dict =
+                    sound.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
                 listener.insert(name.clone(), value.clone());
                 if let Err(kind) = self.accepts(key, &Value::from(vec![listener])) {
                     let (fault, remedy) = explain(&path, &kind);
@@ -265,30 +244,11 @@ impl Reading {
             Some(meant) => format!("did you mean {meant}?"),
             None => "config/dockgate.toml lists them all".to_owned(),
         };
-        self.problem(
-            key,
-            None,
-            place,
-            "there is no such setting".to_owned(),
-            &remedy,
-        );
+        self.problem(key, None, place, "there is no such setting".to_owned(), &remedy);
     }
 
-    fn problem(
-        &mut self,
-        key: &str,
-        given: Option<String>,
-        place: Place,
-        fault: String,
-        remedy: &str,
-    ) {
-        self.problems.push(Problem {
-            place,
-            key: key.to_owned(),
-            given,
-            fault,
-            remedy: remedy.to_owned(),
-        });
+    fn problem(&mut self, key: &str, given: Option<String>, place: Place, fault: String, remedy: &str) {
+        self.problems.push(Problem { place, key: key.to_owned(), given, fault, remedy: remedy.to_owned() });
     }
 
     fn place(&self, key: &str, value: &Value) -> Place {
@@ -334,10 +294,9 @@ fn explain(key: &str, kind: &Kind) -> (String, String) {
                 "i64" => ("a whole number", "give one"),
                 "a boolean" => ("true or false", "give one of them"),
                 "a string" => ("text", "put it in quotes"),
-                "a sequence" | "sequence" => (
-                    "a list",
-                    "write [[listeners]] sections, or listeners = [{ bind = \"127.0.0.1:1883\" }]",
-                ),
+                "a sequence" | "sequence" => {
+                    ("a list", "write [[listeners]] sections, or listeners = [{ bind = \"127.0.0.1:1883\" }]")
+                }
                 "a duration" => ("a duration", "give a number with its unit, such as \"15s\""),
                 other => (other, "give one"),
             };
@@ -345,8 +304,7 @@ fn explain(key: &str, kind: &Kind) -> (String, String) {
         }
         _ if key.ends_with("bind") => (
             "this is not an address with a port".to_owned(),
-            "give one, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\" (a name will not do)"
-                .to_owned(),
+            "give one, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\" (a name will not do)".to_owned(),
         ),
         other => (other.to_string(), "correct it".to_owned()),
     }

@@ -31,10 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listeners: vec![Listener {
-                protocol: Protocol::Mqtt,
-                bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)),
-            }],
+            listeners: vec![Listener { protocol: Protocol::Mqtt, bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)) }],
             http: Http::default(),
             access: Access::default(),
             uploads: Uploads::default(),
@@ -74,9 +71,7 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 9641)),
-        }
+        Self { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 9641)) }
     }
 }
 
@@ -248,10 +243,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::default(),
-        }
+        Self { level: "info".to_owned(), format: LogFormat::default() }
     }
 }
 

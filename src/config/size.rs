@@ -6,12 +6,7 @@ use std::marker::PhantomData;
 use serde::Deserializer;
 use serde::de::{self, Visitor};
 
-const UNITS: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// For `#[serde(deserialize_with)]` on any unsigned integer that counts bytes.
 pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -51,16 +46,9 @@ impl<T: TryFrom<u64>> Visitor<'_> for Size<T> {
 
 fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
-    let (number, factor) = UNITS
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
-        .unwrap_or((text, 1));
-    number
-        .trim_end()
-        .replace('_', "")
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(factor)
+    let (number, factor) =
+        UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor))).unwrap_or((text, 1));
+    number.trim_end().replace('_', "").parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Bytes as people read them: the largest binary unit that divides them exactly.
@@ -68,10 +56,7 @@ pub(super) fn display(bytes: u64) -> String {
     UNITS
         .iter()
         .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
-        .map_or_else(
-            || format!("{bytes} B"),
-            |(unit, factor)| format!("{} {unit}", bytes / factor),
-        )
+        .map_or_else(|| format!("{bytes} B"), |(unit, factor)| format!("{} {unit}", bytes / factor))
 }
 
 #[cfg(test)]

@@ -39,10 +39,7 @@ impl Key {
 
     /// Reads one value as its digest.
     pub(super) fn tree(&self) -> Whole<'_> {
-        Whole {
-            key: self,
-            is_comparable: Cell::new(true),
-        }
+        Whole { key: self, is_comparable: Cell::new(true) }
     }
 }
 
@@ -62,11 +59,7 @@ impl<'de> DeserializeSeed<'de> for Whole<'_> {
     type Value = Option<u64>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        let node = Node {
-            key: &self.key.0,
-            is_comparable: &self.is_comparable,
-            depth: 0,
-        };
+        let node = Node { key: &self.key.0, is_comparable: &self.is_comparable, depth: 0 };
         let digest = node.deserialize(deserializer)?;
         Ok(self.is_comparable.get().then_some(digest))
     }
@@ -81,10 +74,7 @@ struct Node<'k> {
 
 impl Node<'_> {
     fn deeper(self) -> Self {
-        Node {
-            depth: self.depth + 1,
-            ..self
-        }
+        Node { depth: self.depth + 1, ..self }
     }
 
     fn give_up(self) -> u64 {
@@ -160,9 +150,7 @@ mod tests {
 
     fn digest(key: &Key, json: &str) -> Option<u64> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        key.tree()
-            .deserialize(&mut deserializer)
-            .expect("valid JSON")
+        key.tree().deserialize(&mut deserializer).expect("valid JSON")
     }
 
     #[test]
@@ -170,10 +158,7 @@ mod tests {
         let key = Key::new();
         let a = digest(&key, r#"{"a":1,"b":["x",{"c":null}]}"#);
         assert!(a.is_some());
-        assert_eq!(
-            a,
-            digest(&key, "{ \"b\" : [\"\\u0078\", {\"c\":null}],\n\"a\":1 }")
-        );
+        assert_eq!(a, digest(&key, "{ \"b\" : [\"\\u0078\", {\"c\":null}],\n\"a\":1 }"));
     }
 
     #[test]
@@ -197,13 +182,7 @@ mod tests {
     fn what_cannot_be_compared_has_no_digest() {
         let key = Key::new();
         assert_eq!(digest(&key, r#"{"a":1,"a":1}"#), None);
-        assert_eq!(
-            digest(
-                &key,
-                &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))
-            ),
-            None
-        );
+        assert_eq!(digest(&key, &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))), None);
         let wide: Vec<String> = (0..=MAX_KEYS).map(|at| format!("\"{at}\":0")).collect();
         assert_eq!(digest(&key, &format!("{{{}}}", wide.join(","))), None);
     }

@@ -249,10 +249,7 @@ pub(super) struct List<T, const N: usize> {
 
 impl<T, const N: usize> Default for List<T, N> {
     fn default() -> Self {
-        List {
-            items: Vec::new(),
-            more: 0,
-        }
+        List { items: Vec::new(), more: 0 }
     }
 }
 
@@ -261,10 +258,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
         struct Reader<T, const N: usize>(PhantomData<T>);
 
         impl<'de, T: Deserialize<'de>, const N: usize> Reader<T, N> {
-            fn one<E: serde::de::Error>(
-                self,
-                value: impl Deserializer<'de, Error = E>,
-            ) -> Result<List<T, N>, E> {
+            fn one<E: serde::de::Error>(self, value: impl Deserializer<'de, Error = E>) -> Result<List<T, N>, E> {
                 let mut list = List::default();
                 list.items.push(T::deserialize(value)?);
                 Ok(list)
@@ -288,10 +282,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
                 list.more = skip_seq(seq)?;
                 Ok(list)
             }
-            fn visit_borrowed_str<E: serde::de::Error>(
-                self,
-                text: &'de str,
-            ) -> Result<Self::Value, E> {
+            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
                 self.one(serde::de::value::BorrowedStrDeserializer::new(text))
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {

@@ -89,10 +89,7 @@ lenient_object! {
 impl Step<'_> {
     /// 0 to 100. `progress` is preferred over `prgress`.
     pub(super) fn percent(&self) -> Option<i64> {
-        self.progress
-            .int()
-            .or(self.prgress.int())
-            .map(|percent| percent.clamp(0, 100))
+        self.progress.int().or(self.prgress.int()).map(|percent| percent.clamp(0, 100))
     }
 }
 
@@ -110,11 +107,7 @@ impl Boot<'_> {
 /// Times are seconds by one version's column and milliseconds by another's; the samples are
 /// milliseconds. 10^12 ms is the year 2001, 10^12 s is the year 33658.
 fn in_ms(time: i64) -> i64 {
-    if (1..1_000_000_000_000).contains(&time) {
-        time * 1_000
-    } else {
-        time
-    }
+    if (1..1_000_000_000_000).contains(&time) { time * 1_000 } else { time }
 }
 
 /// The method of a message: what every reading of it says. A message may have the key twice, and which
@@ -155,11 +148,7 @@ impl<'de> Visitor<'de> for Reader {
     anything_else!('de);
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut envelope = Envelope {
-            is_object: true,
-            repeated: !self.with_data,
-            ..Envelope::default()
-        };
+        let mut envelope = Envelope { is_object: true, repeated: !self.with_data, ..Envelope::default() };
         let mut has_data = false;
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match &*key {
@@ -222,21 +211,13 @@ impl<'a> Envelope<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let envelope = deserializer.deserialize_any(Reader { with_data });
         let envelope = envelope.map_err(|_| ParseFailure::Syntax)?;
-        if envelope.is_object {
-            Ok(envelope)
-        } else {
-            Err(ParseFailure::NotAnObject)
-        }
+        if envelope.is_object { Ok(envelope) } else { Err(ParseFailure::NotAnObject) }
     }
 
     /// The files of a start: `params.files`; some backends put them into `data` itself.
     pub(super) fn start_files(&self) -> &[File<'a>] {
         let params = &self.data.params.files.items;
-        if params.is_empty() {
-            &self.data.files.items
-        } else {
-            params
-        }
+        if params.is_empty() { &self.data.files.items } else { params }
     }
 
     /// Whether a start can be read in more than one way.
@@ -246,9 +227,7 @@ impl<'a> Envelope<'a> {
         self.repeated
             || data.repeated
             || data.params.repeated
-            || lists
-                .iter()
-                .any(|list| list.more > 0 || list.items.iter().any(|file| file.repeated))
+            || lists.iter().any(|list| list.more > 0 || list.items.iter().any(|file| file.repeated))
             || lists.iter().all(|list| !list.items.is_empty())
     }
 }
@@ -261,13 +240,8 @@ pub(super) fn repaired(payload: &[u8]) -> Option<Vec<u8>> {
     let mut was_broken = matches!(text, Cow::Owned(_));
     let mut bytes = text.into_owned().into_bytes();
     for at in memchr::memchr_iter(b'\\', &bytes.clone()) {
-        if let Some(
-            [
-                b'u',
-                first @ (b'd' | b'D'),
-                b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F',
-            ],
-        ) = bytes.get_mut(at + 1..at + 4)
+        if let Some([b'u', first @ (b'd' | b'D'), b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F']) =
+            bytes.get_mut(at + 1..at + 4)
         {
             *first = b'0';
             was_broken = true;

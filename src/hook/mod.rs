@@ -39,9 +39,7 @@ use memchr::memmem::Finder;
 pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
 
-use crate::ledger::{
-    Conflict, Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure,
-};
+use crate::ledger::{Conflict, Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
 use message::{Envelope, repaired};
 
 /// Payloads above this are not looked into. A list reply with hundreds of boots is some tens of KB,
@@ -88,12 +86,7 @@ impl Hook {
     /// A hook that drives `ledger` and tells `observer` what there is to count.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>) -> Self {
-        Hook {
-            ledger,
-            observer,
-            key: digest::Key::new(),
-            failures: log_rate::LogRate::default(),
-        }
+        Hook { ledger, observer, key: digest::Key::new(), failures: log_rate::LogRate::default() }
     }
 
     /// The topic, if publishes on it have to be inspected. Asked for every publish.
@@ -104,13 +97,7 @@ impl Hook {
     }
 
     /// Looks into a publish on a topic that concerns the hook.
-    pub fn inspect(
-        &self,
-        publisher: &Publisher<'_>,
-        topic: Topic<'_>,
-        payload: &[u8],
-        now: Now,
-    ) -> Verdict {
+    pub fn inspect(&self, publisher: &Publisher<'_>, topic: Topic<'_>, payload: &[u8], now: Now) -> Verdict {
         if !may_matter(topic.kind, payload) {
             return Verdict::Forward;
         }
@@ -123,17 +110,13 @@ impl Hook {
                 let repaired = repaired(payload);
                 let again = match (topic.kind, &repaired) {
                     // Only whether it is a start matters.
-                    (Kind::Services, _) => {
-                        Envelope::read_without_data(repaired.as_deref().unwrap_or(payload)).ok()
-                    }
+                    (Kind::Services, _) => Envelope::read_without_data(repaired.as_deref().unwrap_or(payload)).ok(),
                     (_, Some(repaired)) => Envelope::read(repaired).ok(),
                     (_, None) => None,
                 };
                 match again {
                     Some(envelope) => self.judge(publisher, topic, &envelope, payload, now),
-                    None if METHOD_PREFIX.find(payload).is_some() => {
-                        self.fail(topic, payload.len(), failure, now)
-                    }
+                    None if METHOD_PREFIX.find(payload).is_some() => self.fail(topic, payload.len(), failure, now),
                     None => Verdict::Forward,
                 }
             }
@@ -157,15 +140,9 @@ impl Hook {
     ) -> Verdict {
         let direction = topic.kind.direction();
         let is_start = topic.kind == Kind::Services && envelope.named.is_start;
-        let method = if is_start {
-            Some(Method::Start)
-        } else {
-            envelope.named.last
-        };
+        let method = if is_start { Some(Method::Start) } else { envelope.named.last };
         match method {
-            Some(method) => self
-                .observer
-                .observe(&Observation::Message { method, direction }),
+            Some(method) => self.observer.observe(&Observation::Message { method, direction }),
             None if envelope.named.is_unknown => {
                 self.observer.observe(&Observation::UnknownMethod);
                 return Verdict::Forward;
@@ -188,16 +165,13 @@ impl Hook {
             Direction::Up => publisher.may_speak_as_gateway,
         };
         if !may {
-            self.observer
-                .observe(&Observation::NotAllowed { direction });
+            self.observer.observe(&Observation::NotAllowed { direction });
             return Verdict::Forward;
         }
         let client = publisher.client_id;
         let event = translate::event(&self.key, topic.kind, method, client, envelope, payload);
         match event.and_then(|event| self.tell(topic.gateway, &event, now).refused) {
-            Some(conflict) => {
-                Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now)))
-            }
+            Some(conflict) => Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now))),
             None => Verdict::Forward,
         }
     }
@@ -215,25 +189,14 @@ impl Hook {
         self.observer.observe(&Observation::ParseFailure { kind });
         if self.failures.allows(now) {
             let gateway: String = topic.gateway.chars().take(64).collect();
-            tracing::warn!(
-                gateway,
-                length,
-                failure = kind.as_str(),
-                "unreadable log upload message forwarded"
-            );
+            tracing::warn!(gateway, length, failure = kind.as_str(), "unreadable log upload message forwarded");
         }
         Verdict::Forward
     }
 }
 
 fn refusal(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now) -> Refusal {
-    Refusal::new(
-        gateway,
-        envelope.tid.as_deref(),
-        envelope.bid.as_deref(),
-        conflict,
-        now,
-    )
+    Refusal::new(gateway, envelope.tid.as_deref(), envelope.bid.as_deref(), conflict, now)
 }
 
 /// Whether a payload can be a message of ours: it may name one of the methods, or name none, and then

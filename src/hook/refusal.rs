@@ -36,13 +36,7 @@ struct ReplyResult {
 }
 
 impl Refusal {
-    pub(super) fn new(
-        gateway: &str,
-        tid: Option<&str>,
-        bid: Option<&str>,
-        conflict: &Conflict,
-        now: Now,
-    ) -> Refusal {
+    pub(super) fn new(gateway: &str, tid: Option<&str>, bid: Option<&str>, conflict: &Conflict, now: Now) -> Refusal {
         let echo = |text: &&str| text.len() <= MAX_ECHO;
         let reply = Reply {
             tid: tid.filter(echo),
@@ -50,19 +44,13 @@ impl Refusal {
             method: Method::Start.as_str(),
             timestamp: now.0,
             gateway,
-            data: ReplyResult {
-                result: conflict.result,
-            },
+            data: ReplyResult { result: conflict.result },
         };
         let seconds = conflict.age_ms / 1_000;
         Refusal {
             reply_topic: format!("thing/product/{gateway}/services_reply"),
-            reply_payload: serde_json::to_vec(&reply)
-                .expect("strings and numbers always serialise"),
-            reason: format!(
-                "another log upload is {} since {seconds} s",
-                conflict.state.as_str()
-            ),
+            reply_payload: serde_json::to_vec(&reply).expect("strings and numbers always serialise"),
+            reason: format!("another log upload is {} since {seconds} s", conflict.state.as_str()),
         }
     }
 }

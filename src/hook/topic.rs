@@ -74,18 +74,9 @@ mod tests {
     #[test]
     fn only_the_three_topics_of_a_gateway_concern_the_hook() {
         let kind = |topic| Topic::read(topic).map(|topic| (topic.gateway, topic.kind));
-        assert_eq!(
-            kind("thing/product/4TADK/services"),
-            Some(("4TADK", Kind::Services))
-        );
-        assert_eq!(
-            kind("thing/product/4TADK/services_reply"),
-            Some(("4TADK", Kind::ServicesReply))
-        );
-        assert_eq!(
-            kind("thing/product/4TADK/events"),
-            Some(("4TADK", Kind::Events))
-        );
+        assert_eq!(kind("thing/product/4TADK/services"), Some(("4TADK", Kind::Services)));
+        assert_eq!(kind("thing/product/4TADK/services_reply"), Some(("4TADK", Kind::ServicesReply)));
+        assert_eq!(kind("thing/product/4TADK/events"), Some(("4TADK", Kind::Events)));
         for other in [
             "",
             "thing/product/",
@@ -107,13 +98,7 @@ mod tests {
 
     #[test]
     fn state_is_kept_only_for_a_plausible_serial_number() {
-        let plausible = |gateway: &str| {
-            Topic {
-                gateway,
-                kind: Kind::Events,
-            }
-            .is_plausible()
-        };
+        let plausible = |gateway: &str| Topic { gateway, kind: Kind::Events }.is_plausible();
         assert!(plausible("7CTDM3D00BVY4Z"));
         assert!(plausible("sim_dock-1"));
         assert!(plausible(&"A".repeat(64)));

@@ -6,8 +6,7 @@ use super::digest::Key;
 use super::message::{BYTE_ORDER_MARK, DataDigest, Envelope, File};
 use super::topic::Kind;
 use crate::ledger::{
-    Body, Digest, Event, ListReply, ListedModule, Method, Module, Progress, ProgressFile, Slots,
-    Start, StartFile,
+    Body, Digest, Event, ListReply, ListedModule, Method, Module, Progress, ProgressFile, Slots, Start, StartFile,
 };
 
 /// The event that a message is, if it is one: a method on a topic where it makes no sense is none.
@@ -26,27 +25,18 @@ pub(super) fn event<'a>(
         (Kind::Services, Some(Method::List)) => Body::List,
         (Kind::Services, Some(Method::Start)) => Body::Start(start(key, envelope, payload)),
         // "cancel" is the only status ever published.
-        (Kind::Services, Some(Method::Update))
-            if envelope.data.status.trim().eq_ignore_ascii_case("cancel") =>
-        {
+        (Kind::Services, Some(Method::Update)) if envelope.data.status.trim().eq_ignore_ascii_case("cancel") => {
             Body::Cancel(cancelled(envelope))
         }
         (Kind::ServicesReply, Some(Method::Start)) => Body::StartReply(result),
         (Kind::ServicesReply, Some(Method::Update)) => Body::CancelReply(result),
         (Kind::ServicesReply, Some(Method::List)) => Body::ListReply(list_reply(envelope)),
         (Kind::ServicesReply, None) => Body::UnnamedReply(list_reply(envelope)),
-        (Kind::Events, Some(Method::Progress)) => {
-            Body::Progress(progress(key, tid, envelope, payload))
-        }
+        (Kind::Events, Some(Method::Progress)) => Body::Progress(progress(key, tid, envelope, payload)),
         (Kind::Events, None) => Body::UnnamedEvent(progress(key, tid, envelope, payload)),
         _ => return None,
     };
-    Some(Event {
-        client,
-        tid,
-        bid,
-        body,
-    })
+    Some(Event { client, tid, bid, body })
 }
 
 fn start<'a>(key: &Key, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a> {
@@ -56,34 +46,18 @@ fn start<'a>(key: &Key, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a>
         object_key: object_key(file),
         device_sn: &file.device_sn,
     });
-    Start {
-        digest: if ambiguous {
-            None
-        } else {
-            digest(key, payload)
-        },
-        files: files.collect(),
-        ambiguous,
-    }
+    Start { digest: if ambiguous { None } else { digest(key, payload) }, files: files.collect(), ambiguous }
 }
 
 fn digest(key: &Key, payload: &[u8]) -> Option<Digest> {
     let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    deserializer
-        .deserialize_any(DataDigest(key))
-        .ok()
-        .flatten()
-        .map(Digest)
+    deserializer.deserialize_any(DataDigest(key)).ok().flatten().map(Digest)
 }
 
 /// `object_key` in a start is `key` in its progress.
 fn object_key<'a>(file: &'a File<'_>) -> &'a str {
-    if file.object_key.is_empty() {
-        &file.key
-    } else {
-        &file.object_key
-    }
+    if file.object_key.is_empty() { &file.key } else { &file.object_key }
 }
 
 /// No list of modules means all of them.
@@ -104,10 +78,7 @@ fn list_reply<'a>(envelope: &'a Envelope<'_>) -> ListReply<'a> {
         files: file.list.items.iter().map(|boot| boot.listed()).collect(),
         offered: file.list.items.len() + file.list.more,
     });
-    ListReply {
-        result: envelope.data.result.int(),
-        modules: modules.collect(),
-    }
+    ListReply { result: envelope.data.result.int(), modules: modules.collect() }
 }
 
 fn progress<'a>(key: &Key, tid: &str, envelope: &'a Envelope<'_>, payload: &[u8]) -> Progress<'a> {
@@ -117,11 +88,7 @@ fn progress<'a>(key: &Key, tid: &str, envelope: &'a Envelope<'_>, payload: &[u8]
         ProgressFile {
             module: Module::read(&file.module),
             device_sn: &file.device_sn,
-            key: if file.key.is_empty() {
-                &file.object_key
-            } else {
-                &file.key
-            },
+            key: if file.key.is_empty() { &file.object_key } else { &file.key },
             fingerprint: &file.fingerprint,
             status: &step.status,
             size: file.size.int(),

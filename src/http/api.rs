@@ -36,10 +36,7 @@ pub(super) fn routes<S>(state: HttpState) -> Router<S> {
         .route("/api/v1/uploads", get(uploads))
         .route("/api/v1/gateways", get(gateways))
         .route("/api/v1/gateways/{sn}", get(gateway))
-        .with_state(Api {
-            state,
-            answers: Answers::new(),
-        })
+        .with_state(Api { state, answers: Answers::new() })
 }
 
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -59,8 +56,7 @@ async fn gateway(
     sn: Result<Path<String>, PathRejection>,
     pairs: Pairs,
 ) -> Result<Response, Problem> {
-    let Path(sn) =
-        sn.map_err(|error| Problem::bad_request(format!("the serial number: {error}")))?;
+    let Path(sn) = sn.map_err(|error| Problem::bad_request(format!("the serial number: {error}")))?;
     Parameters::read(pairs, "GET /api/v1/gateways/{sn}", &[])?;
     read(api, move |ledger, now| match ledger.gateway(&sn, now) {
         Some(view) => Ok(serde_json::to_vec(&view).expect(PLAIN)),
@@ -84,9 +80,7 @@ async fn read(
     // The room goes with the reader: a client that leaves does not make room for another reader at once.
     match tokio::task::spawn_blocking(move || (view(&ledger, now), room)).await {
         Ok((json, room)) => Ok(Answers::json(json?, room)),
-        Err(error) => Err(Problem::internal(format!(
-            "the ledger could not be read: {error}"
-        ))),
+        Err(error) => Err(Problem::internal(format!("the ledger could not be read: {error}"))),
     }
 }
 
@@ -102,39 +96,23 @@ struct UploadsWanted {
 
 impl UploadsWanted {
     fn read(pairs: Pairs) -> Result<Self, Problem> {
-        let mut parameters = Parameters::read(
-            pairs,
-            "GET /api/v1/uploads",
-            &["state", "gateway", "limit", "before"],
-        )?;
+        let mut parameters = Parameters::read(pairs, "GET /api/v1/uploads", &["state", "gateway", "limit", "before"])?;
         let (running, ended) = match parameters.take("state").as_deref() {
             None | Some("all") => (true, true),
             Some("running") => (true, false),
             Some("ended") => (false, true),
             Some(other) => {
-                return Err(Problem::bad_request(format!(
-                    "state is {}; use running, ended or all",
-                    quoted(other)
-                )));
+                return Err(Problem::bad_request(format!("state is {}; use running, ended or all", quoted(other))));
             }
         };
         let before = match parameters.take("before") {
             None => u64::MAX,
             Some(id) => id.parse().map_err(|_| {
-                Problem::bad_request(format!(
-                    "before is {}; use the next of an earlier answer",
-                    quoted(&id)
-                ))
+                Problem::bad_request(format!("before is {}; use the next of an earlier answer", quoted(&id)))
             })?,
         };
         let gateway = parameters.serial("gateway")?;
-        Ok(Self {
-            running,
-            ended,
-            gateway,
-            before,
-            limit: parameters.limit(UPLOADS_LIMIT)?,
-        })
+        Ok(Self { running, ended, gateway, before, limit: parameters.limit(UPLOADS_LIMIT)? })
     }
 
     fn list(&self, ledger: &Ledger, now: Now) -> Vec<u8> {
@@ -144,24 +122,15 @@ impl UploadsWanted {
                 None => Vec::new(),
                 Some(mut gateway) => {
                     gateway.running.append(&mut gateway.history);
-                    gateway
-                        .running
-                        .sort_unstable_by_key(|upload| std::cmp::Reverse(upload.id));
+                    gateway.running.sort_unstable_by_key(|upload| std::cmp::Reverse(upload.id));
                     gateway.running
                 }
             },
         };
         uploads.retain(|upload| {
-            upload.id < self.before
-                && if upload.outcome.is_some() {
-                    self.ended
-                } else {
-                    self.running
-                }
+            upload.id < self.before && if upload.outcome.is_some() { self.ended } else { self.running }
         });
-        listing("uploads", &uploads, self.limit, |upload: &UploadView| {
-            upload.id
-        })
+        listing("uploads", &uploads, self.limit, |upload: &UploadView| upload.id)
     }
 }
 
@@ -175,10 +144,7 @@ struct GatewaysWanted {
 impl GatewaysWanted {
     fn read(pairs: Pairs) -> Result<Self, Problem> {
         let mut parameters = Parameters::read(pairs, "GET /api/v1/gateways", &["limit", "after"])?;
-        Ok(Self {
-            after: parameters.serial("after")?,
-            limit: parameters.limit(MAX_LIMIT)?,
-        })
+        Ok(Self { after: parameters.serial("after")?, limit: parameters.limit(MAX_LIMIT)? })
     }
 
     fn list(&self, ledger: &Ledger, now: Now) -> Vec<u8> {
@@ -186,23 +152,13 @@ impl GatewaysWanted {
         if let Some(after) = &self.after {
             gateways.retain(|gateway| gateway.gateway > *after);
         }
-        listing(
-            "gateways",
-            &gateways,
-            self.limit,
-            |gateway: &GatewayView| gateway.gateway.clone(),
-        )
+        listing("gateways", &gateways, self.limit, |gateway: &GatewayView| gateway.gateway.clone())
     }
 }
 
 /// `{"<name>": [...], "matching": n, "next": ...}`: `matching` counts what was asked for from here on, `next` is the key
 /// of the last view listed, or null if there are no more.
-fn listing<V: Serialize, K: Serialize>(
-    name: &str,
-    views: &[V],
-    limit: usize,
-    key: impl Fn(&V) -> K,
-) -> Vec<u8> {
+fn listing<V: Serialize, K: Serialize>(name: &str, views: &[V], limit: usize, key: impl Fn(&V) -> K) -> Vec<u8> {
     let mut body = format!("{{\"{name}\":[").into_bytes();
     let mut listed = 0;
     for view in views.iter().take(limit) {
@@ -226,24 +182,14 @@ struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     fn read(pairs: Pairs, route: &str, known: &[&str]) -> Result<Self, Problem> {
-        let Query(pairs) =
-            pairs.map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
+        let Query(pairs) = pairs.map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
         for (at, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
-                let takes = if known.is_empty() {
-                    "no parameters".to_owned()
-                } else {
-                    known.join(", ")
-                };
-                return Err(Problem::bad_request(format!(
-                    "unknown parameter {}; {route} takes {takes}",
-                    quoted(name)
-                )));
+                let takes = if known.is_empty() { "no parameters".to_owned() } else { known.join(", ") };
+                return Err(Problem::bad_request(format!("unknown parameter {}; {route} takes {takes}", quoted(name))));
             }
             if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Problem::bad_request(format!(
-                    "{name} is there twice; give it once"
-                )));
+                return Err(Problem::bad_request(format!("{name} is there twice; give it once")));
             }
         }
         Ok(Self(pairs))
@@ -258,23 +204,16 @@ impl Parameters {
         let Some(limit) = self.take("limit") else {
             return Ok(default);
         };
-        limit
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| {
-                Problem::bad_request(format!(
-                    "limit is {}; use a whole number from 1 to {MAX_LIMIT}",
-                    quoted(&limit)
-                ))
-            })
+        limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+            Problem::bad_request(format!("limit is {}; use a whole number from 1 to {MAX_LIMIT}", quoted(&limit)))
+        })
     }
 
     fn serial(&mut self, name: &str) -> Result<Option<String>, Problem> {
         match self.take(name) {
-            Some(serial) if serial.is_empty() => Err(Problem::bad_request(format!(
-                "{name} is empty; name a serial number or leave it out"
-            ))),
+            Some(serial) if serial.is_empty() => {
+                Err(Problem::bad_request(format!("{name} is empty; name a serial number or leave it out")))
+            }
             serial => Ok(serial),
         }
     }

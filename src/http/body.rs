@@ -34,19 +34,14 @@ impl Answers {
             Ok(Ok(room)) => Ok(room),
             _ => Err(Problem {
                 status: StatusCode::SERVICE_UNAVAILABLE,
-                detail: format!(
-                    "{MAX_ANSWERS} other answers are being read; ask again in a few seconds"
-                ),
+                detail: format!("{MAX_ANSWERS} other answers are being read; ask again in a few seconds"),
             }),
         }
     }
 
     /// An answer that keeps its room until its last byte is written.
     pub(super) fn json(json: Vec<u8>, room: OwnedSemaphorePermit) -> Response {
-        let kind = (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let rest = Bytes::from(json);
         ([kind], Body::new(Counted { rest, _room: room })).into_response()
     }
@@ -65,10 +60,7 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }

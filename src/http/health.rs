@@ -19,13 +19,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: &'static [Self] = &[
-        Self::Starting,
-        Self::Listener,
-        Self::Router,
-        Self::Store,
-        Self::Stopping,
-    ];
+    pub const ALL: &'static [Self] = &[Self::Starting, Self::Listener, Self::Router, Self::Store, Self::Stopping];
 
     /// The reason's name in `/readyz`.
     #[must_use]
@@ -58,9 +52,7 @@ impl Health {
     /// Not ready, because it is [`Reason::Starting`].
     #[must_use]
     pub fn new() -> Self {
-        let health = Self {
-            standing: Mutex::default(),
-        };
+        let health = Self { standing: Mutex::default() };
         health.not_ready(Reason::Starting, "the broker is starting");
         health
     }
@@ -88,10 +80,7 @@ impl Health {
     #[must_use]
     pub fn reasons(&self) -> Vec<(Reason, String)> {
         let standing = self.standing.lock();
-        Reason::ALL
-            .iter()
-            .filter_map(|&reason| standing[reason as usize].clone().map(|text| (reason, text)))
-            .collect()
+        Reason::ALL.iter().filter_map(|&reason| standing[reason as usize].clone().map(|text| (reason, text))).collect()
     }
 }
 
@@ -106,10 +95,7 @@ mod tests {
         health.not_ready(Reason::Router, "no answer for 4 s");
         health.ready(Reason::Starting);
         assert!(!health.is_ready());
-        assert_eq!(
-            health.reasons(),
-            [(Reason::Router, "no answer for 4 s".to_owned())]
-        );
+        assert_eq!(health.reasons(), [(Reason::Router, "no answer for 4 s".to_owned())]);
         health.ready(Reason::Router);
         health.ready(Reason::Store);
         assert!(health.is_ready());

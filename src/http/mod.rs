@@ -45,9 +45,7 @@ pub struct HttpState {
 
 impl std::fmt::Debug for HttpState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpState")
-            .field("health", &self.health)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpState").field("health", &self.health).finish_non_exhaustive()
     }
 }
 
@@ -88,10 +86,7 @@ async fn readyz(extract::State(state): extract::State<HttpState>) -> (StatusCode
     if reasons.is_empty() {
         return (StatusCode::OK, "ready\n".into());
     }
-    let text = reasons
-        .iter()
-        .map(|(reason, text)| format!("{}: {text}\n", reason.as_str()))
-        .collect();
+    let text = reasons.iter().map(|(reason, text)| format!("{}: {text}\n", reason.as_str())).collect();
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
@@ -99,35 +94,22 @@ async fn metrics(extract::State(state): extract::State<HttpState>) -> Result<Res
     let (pending, active, cancelling) = state.ledger.active();
     state.metrics.set_uploads_running(State::Pending, pending);
     state.metrics.set_uploads_running(State::Active, active);
-    state
-        .metrics
-        .set_uploads_running(State::Cancelling, cancelling);
+    state.metrics.set_uploads_running(State::Cancelling, cancelling);
     state.metrics.set_gateways(state.ledger.held().0);
     let text = state.metrics.text();
-    let text = text
-        .map_err(|error| Problem::internal(format!("the metrics cannot be gathered: {error}")))?;
-    let kind = (
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-    );
+    let text = text.map_err(|error| Problem::internal(format!("the metrics cannot be gathered: {error}")))?;
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     Ok(([kind], text).into_response())
 }
 
 async fn unknown_path(uri: Uri) -> Problem {
-    Problem::not_found(format!(
-        "there is no {}; GET / lists what there is",
-        quoted(uri.path())
-    ))
+    Problem::not_found(format!("there is no {}; GET / lists what there is", quoted(uri.path())))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     Problem {
         status: StatusCode::METHOD_NOT_ALLOWED,
-        detail: format!(
-            "{} does not take {}; use GET",
-            quoted(uri.path()),
-            quoted(method.as_str())
-        ),
+        detail: format!("{} does not take {}; use GET", quoted(uri.path()), quoted(method.as_str())),
     }
 }
 
@@ -135,9 +117,6 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
 async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

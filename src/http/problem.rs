@@ -35,24 +35,15 @@ pub(super) fn quoted(text: &str) -> String {
 
 impl Problem {
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            detail: detail.into(),
-        }
+        Self { status: StatusCode::BAD_REQUEST, detail: detail.into() }
     }
 
     pub(super) fn internal(detail: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            detail: detail.into(),
-        }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: detail.into() }
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            detail: detail.into(),
-        }
+        Self { status: StatusCode::NOT_FOUND, detail: detail.into() }
     }
 }
 
@@ -63,12 +54,8 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
         };
-        let body =
-            serde_json::to_vec(&document).expect("two strings and a number always make JSON");
-        let kind = (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        let body = serde_json::to_vec(&document).expect("two strings and a number always make JSON");
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         (self.status, [kind], body).into_response()
     }
 }

@@ -115,15 +115,8 @@ pub(super) fn spawn(listener: StdListener, router: Router) -> io::Result<HttpSer
         // Every socket is closed; a reader of the ledger that is still at it has nobody to read for.
         runtime.shutdown_background();
     })?;
-    start
-        .recv()
-        .map_err(|_| io::Error::other("the HTTP thread ended before it listened"))??;
-    Ok(HttpServer {
-        address,
-        stop,
-        done,
-        thread: Some(thread),
-    })
+    start.recv().map_err(|_| io::Error::other("the HTTP thread ended before it listened"))??;
+    Ok(HttpServer { address, stop, done, thread: Some(thread) })
 }
 
 /// Accepts until told to stop.
@@ -146,12 +139,7 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
             Ok((stream, _)) => {
                 pause = ACCEPT_PAUSE;
                 open.make_room().await;
-                open.add(connection(
-                    stream,
-                    http.clone(),
-                    router.clone(),
-                    stop.clone(),
-                ));
+                open.add(connection(stream, http.clone(), router.clone(), stop.clone()));
             }
             Err(error) => {
                 if pause == ACCEPT_PAUSE {
@@ -204,12 +192,7 @@ impl Open {
 }
 
 /// Serves one connection until it closes, is too old, or the server stops.
-async fn connection(
-    stream: TcpStream,
-    http: http1::Builder,
-    router: Router,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, http: http1::Builder, router: Router, stop: CancellationToken) {
     // A failure costs latency or a larger buffer at most.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);

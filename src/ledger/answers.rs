@@ -25,18 +25,9 @@ enum Belongs {
 }
 
 impl Gateway {
-    pub(crate) fn list_replied(
-        &mut self,
-        event: &Event<'_>,
-        reply: &ListReply<'_>,
-        turn: &mut Turn<'_>,
-    ) {
-        self.asked.retain(|asked| {
-            asked.method != Method::List || *asked.tid != *cut(event.tid, text::ID)
-        });
-        turn.effects
-            .observations
-            .extend(reply.result.map(Observation::ResultCode));
+    pub(crate) fn list_replied(&mut self, event: &Event<'_>, reply: &ListReply<'_>, turn: &mut Turn<'_>) {
+        self.asked.retain(|asked| asked.method != Method::List || *asked.tid != *cut(event.tid, text::ID));
+        turn.effects.observations.extend(reply.result.map(Observation::ResultCode));
         for listed in &reply.modules {
             let kept = listed.files.len().min(turn.rules.max_listed_files);
             self.keep_list(Listed {
@@ -52,15 +43,8 @@ impl Gateway {
 
     /// The dock answered a sending of a start. No `data.result` (the page says "Data: null") counts
     /// as accepted: it guards for longer, and the stall time-out ends it if that was wrong.
-    pub(crate) fn start_replied(
-        &mut self,
-        event: &Event<'_>,
-        result: Option<i64>,
-        turn: &mut Turn<'_>,
-    ) {
-        turn.effects
-            .observations
-            .extend(result.map(Observation::ResultCode));
+    pub(crate) fn start_replied(&mut self, event: &Event<'_>, result: Option<i64>, turn: &mut Turn<'_>) {
+        turn.effects.observations.extend(result.map(Observation::ResultCode));
         let result = result.unwrap_or(0);
         let found = self.running.iter().enumerate().find_map(|(at, upload)| {
             let alias = upload.answered(event.tid, event.bid)?;
@@ -85,15 +69,10 @@ impl Gateway {
     /// A slow dock that refuses one sending and accepts another, or accepts after `reply_timeout`, is
     /// uploading: the upload runs again if its slot is still free.
     fn ended_start_replied(&mut self, event: &Event<'_>, result: i64, turn: &mut Turn<'_>) {
-        let found = self
-            .history
-            .iter()
-            .enumerate()
-            .rev()
-            .find_map(|(at, ended)| {
-                let alias = ended.upload.answered(event.tid, event.bid)?;
-                Some((at, alias))
-            });
+        let found = self.history.iter().enumerate().rev().find_map(|(at, ended)| {
+            let alias = ended.upload.answered(event.tid, event.bid)?;
+            Some((at, alias))
+        });
         let Some((at, alias)) = found else {
             return turn.count(Observation::Unmatched);
         };
@@ -112,15 +91,8 @@ impl Gateway {
 
     /// The dock answered a cancel: of the request with this tid, else with this bid, else the only
     /// one that is still open.
-    pub(crate) fn cancel_replied(
-        &mut self,
-        event: &Event<'_>,
-        result: Option<i64>,
-        turn: &mut Turn<'_>,
-    ) {
-        turn.effects
-            .observations
-            .extend(result.map(Observation::ResultCode));
+    pub(crate) fn cancel_replied(&mut self, event: &Event<'_>, result: Option<i64>, turn: &mut Turn<'_>) {
+        turn.effects.observations.extend(result.map(Observation::ResultCode));
         let accepted = result.unwrap_or(0) == 0;
         let Some(at) = self.cancel_asked(event) else {
             return turn.count(Observation::Unmatched);
@@ -132,11 +104,7 @@ impl Gateway {
         let agreed = self.asked.iter().filter(|asked| asked.accepted);
         let still_agreed = agreed.fold(Slots::NONE, |all, asked| all.with(asked.modules));
         let mut was_late = true;
-        for upload in self
-            .running
-            .iter_mut()
-            .filter(|upload| upload.slots.meets(modules))
-        {
+        for upload in self.running.iter_mut().filter(|upload| upload.slots.meets(modules)) {
             was_late = false;
             if accepted {
                 upload.cancel(modules, turn.now);
@@ -152,17 +120,12 @@ impl Gateway {
     fn cancel_asked(&self, event: &Event<'_>) -> Option<usize> {
         let (tid, bid) = (cut(event.tid, text::ID), cut(event.bid, text::ID));
         let last = |name: &dyn Fn(&super::gateway::Asked) -> bool| {
-            self.asked
-                .iter()
-                .rposition(|asked| asked.method == Method::Update && name(asked))
+            self.asked.iter().rposition(|asked| asked.method == Method::Update && name(asked))
         };
         last(&|asked| !tid.is_empty() && *asked.tid == *tid)
             .or_else(|| last(&|asked| !bid.is_empty() && *asked.bid == *bid))
             .or_else(|| {
-                let mut open = self
-                    .asked
-                    .iter()
-                    .filter(|asked| asked.method == Method::Update && !asked.accepted);
+                let mut open = self.asked.iter().filter(|asked| asked.method == Method::Update && !asked.accepted);
                 match (open.next(), open.next()) {
                     (Some(_), None) => last(&|asked| !asked.accepted),
                     _ => None,
@@ -171,26 +134,13 @@ impl Gateway {
     }
 
     /// A reply without `method` (some samples of v1.11): its tid says what was asked.
-    pub(crate) fn unnamed_replied(
-        &mut self,
-        event: &Event<'_>,
-        reply: &ListReply<'_>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(crate) fn unnamed_replied(&mut self, event: &Event<'_>, reply: &ListReply<'_>, turn: &mut Turn<'_>) {
         let tid = cut(event.tid, text::ID);
         if tid.is_empty() {
             return;
         }
-        let started = self
-            .running
-            .iter()
-            .any(|upload| upload.aliases.iter().any(|alias| *alias.tid == *tid));
-        let asked = self
-            .asked
-            .iter()
-            .rev()
-            .find(|asked| *asked.tid == *tid)
-            .map(|asked| asked.method);
+        let started = self.running.iter().any(|upload| upload.aliases.iter().any(|alias| *alias.tid == *tid));
+        let asked = self.asked.iter().rev().find(|asked| *asked.tid == *tid).map(|asked| asked.method);
         match (started, asked) {
             (true, _) => self.start_replied(event, reply.result, turn),
             (false, Some(Method::Update)) => self.cancel_replied(event, reply.result, turn),
@@ -200,12 +150,7 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn progressed(
-        &mut self,
-        event: &Event<'_>,
-        progress: &Progress<'_>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(crate) fn progressed(&mut self, event: &Event<'_>, progress: &Progress<'_>, turn: &mut Turn<'_>) {
         // The tid alone would not do: whether each progress has a tid of its own is not published.
         // The same tid with the same bytes is a message sent again.
         if !event.tid.is_empty() && self.has_seen(progress.content) {
@@ -218,9 +163,7 @@ impl Gateway {
                 let ended = &self.history[at];
                 // The broker's clock gave it up, and the dock says it goes on: the slot is taken
                 // again. The dock's own word is final.
-                let goes_on = !is_over
-                    && ended.outcome.is_a_guess()
-                    && self.holder(ended.upload.slots).is_none();
+                let goes_on = !is_over && ended.outcome.is_a_guess() && self.holder(ended.upload.slots).is_none();
                 match if goes_on { self.revive(at, turn) } else { None } {
                     Some(at) => self.advance(at, event, progress, turn),
                     None => turn.count(Observation::Late),
@@ -231,13 +174,7 @@ impl Gateway {
         }
     }
 
-    fn advance(
-        &mut self,
-        at: usize,
-        event: &Event<'_>,
-        progress: &Progress<'_>,
-        turn: &mut Turn<'_>,
-    ) {
+    fn advance(&mut self, at: usize, event: &Event<'_>, progress: &Progress<'_>, turn: &mut Turn<'_>) {
         let upload = &mut self.running[at];
         if !event.bid.is_empty() && !upload.has_bid(event.bid) {
             upload.name("", event.bid, turn.rules.max_aliases);
@@ -265,19 +202,12 @@ impl Gateway {
         if ending.is_none() && self.holder(slots).is_some() {
             return turn.count(Observation::Unmatched);
         }
-        turn.effects
-            .observations
-            .extend(std::iter::repeat_n(Observation::UnknownStatusWord, unknown));
+        turn.effects.observations.extend(std::iter::repeat_n(Observation::UnknownStatusWord, unknown));
         turn.count(Observation::Adopted);
         match ending {
             Some(outcome) => self.bury(upload, outcome, turn),
             None => {
-                self.note(
-                    Note::Adopted {
-                        bid: cut(event.bid, text::ID).into(),
-                    },
-                    turn,
-                );
+                self.note(Note::Adopted { bid: cut(event.bid, text::ID).into() }, turn);
                 self.running.push(upload);
             }
         }
@@ -294,23 +224,15 @@ impl Gateway {
         if let Some(at) = running(&|upload| upload.has_key_of(progress)) {
             return Belongs::Running(at);
         }
-        if let Some(at) = self
-            .history
-            .iter()
-            .rposition(|ended| ended.upload.has_bid(event.bid))
-        {
+        if let Some(at) = self.history.iter().rposition(|ended| ended.upload.has_bid(event.bid)) {
             return Belongs::Ended(at);
         }
         if self.was_let_through(event.bid) {
             return Belongs::LetThrough;
         }
         let named = slots_of(progress);
-        let fits = |upload: &Upload| {
-            scope == Scope::Gateway || named.is_empty() || upload.slots.meets(named)
-        };
-        let candidates: SmallVec<[usize; 2]> = (0..self.running.len())
-            .filter(|at| fits(&self.running[*at]))
-            .collect();
+        let fits = |upload: &Upload| scope == Scope::Gateway || named.is_empty() || upload.slots.meets(named);
+        let candidates: SmallVec<[usize; 2]> = (0..self.running.len()).filter(|at| fits(&self.running[*at])).collect();
         if let [only] = candidates[..] {
             // Before the dock has answered, a report that something is over is about something else.
             let is_over = Status::read(progress.status).outcome().is_some();
@@ -318,11 +240,7 @@ impl Gateway {
                 return Belongs::Running(only);
             }
         }
-        match self
-            .history
-            .iter()
-            .rposition(|ended| ended.upload.has_key_of(progress))
-        {
+        match self.history.iter().rposition(|ended| ended.upload.has_key_of(progress)) {
             Some(at) => Belongs::Ended(at),
             None => Belongs::Nowhere,
         }
@@ -330,8 +248,5 @@ impl Gateway {
 }
 
 fn slots_of(progress: &Progress<'_>) -> Slots {
-    progress
-        .files
-        .iter()
-        .fold(Slots::NONE, |all, file| all.with(file.module.slots()))
+    progress.files.iter().fold(Slots::NONE, |all, file| all.with(file.module.slots()))
 }

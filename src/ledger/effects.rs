@@ -43,68 +43,25 @@ impl Effects {
 /// A line for the log.
 #[derive(Debug)]
 pub(crate) enum Note {
-    Started {
-        bid: Box<str>,
-    },
-    Refused {
-        bid: Box<str>,
-        by: State,
-        let_through: bool,
-    },
-    Adopted {
-        bid: Box<str>,
-    },
-    Ended {
-        bid: Box<str>,
-        outcome: Outcome,
-        code: Option<i64>,
-        age_ms: u64,
-    },
+    Started { bid: Box<str> },
+    Refused { bid: Box<str>, by: State, let_through: bool },
+    Adopted { bid: Box<str> },
+    Ended { bid: Box<str>, outcome: Outcome, code: Option<i64>, age_ms: u64 },
 }
 
 impl Note {
     pub(crate) fn log(&self, gateway: &str) {
         match self {
             Note::Started { bid } => tracing::info!(gateway, bid = &**bid, "upload started"),
-            Note::Refused {
-                bid,
-                by,
-                let_through: false,
-            } => {
-                tracing::info!(
-                    gateway,
-                    bid = &**bid,
-                    by = by.as_str(),
-                    "start refused: the slot is taken"
-                );
+            Note::Refused { bid, by, let_through: false } => {
+                tracing::info!(gateway, bid = &**bid, by = by.as_str(), "start refused: the slot is taken");
             }
-            Note::Refused {
-                bid,
-                by,
-                let_through: true,
-            } => {
-                tracing::info!(
-                    gateway,
-                    bid = &**bid,
-                    by = by.as_str(),
-                    "start would be refused: the slot is taken"
-                );
+            Note::Refused { bid, by, let_through: true } => {
+                tracing::info!(gateway, bid = &**bid, by = by.as_str(), "start would be refused: the slot is taken");
             }
             Note::Adopted { bid } => tracing::info!(gateway, bid = &**bid, "upload found going on"),
-            Note::Ended {
-                bid,
-                outcome,
-                code,
-                age_ms,
-            } => {
-                tracing::info!(
-                    gateway,
-                    bid = &**bid,
-                    outcome = outcome.as_str(),
-                    code,
-                    age_ms,
-                    "upload ended"
-                );
+            Note::Ended { bid, outcome, code, age_ms } => {
+                tracing::info!(gateway, bid = &**bid, outcome = outcome.as_str(), code, age_ms, "upload ended");
             }
         }
     }
@@ -121,12 +78,7 @@ pub(crate) struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(now: Now, rules: &'a Rules, serial: &'a AtomicU64) -> Turn<'a> {
-        Turn {
-            now,
-            rules,
-            serial,
-            effects: Effects::default(),
-        }
+        Turn { now, rules, serial, effects: Effects::default() }
     }
 
     /// The next number of a sequence: an upload's id, or its place among the endings.

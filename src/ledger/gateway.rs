@@ -165,11 +165,7 @@ impl Gateway {
             let upload = &mut self.running[at];
             let (deadline, outcome) = upload.deadline(self.gone, turn.rules);
             upload.give_up_cancelled_files(turn.rules, turn.now);
-            let ending = if deadline <= turn.now {
-                Some(outcome)
-            } else {
-                upload.ending()
-            };
+            let ending = if deadline <= turn.now { Some(outcome) } else { upload.ending() };
             match ending {
                 Some(outcome) => self.end(at, outcome, turn),
                 None => at += 1,
@@ -181,12 +177,7 @@ impl Gateway {
     pub(crate) fn deadline(&self, rules: &super::Rules) -> Option<Now> {
         let uploads = self.running.iter();
         uploads
-            .flat_map(|upload| {
-                [
-                    Some(upload.deadline(self.gone, rules).0),
-                    upload.file_deadline(rules),
-                ]
-            })
+            .flat_map(|upload| [Some(upload.deadline(self.gone, rules).0), upload.file_deadline(rules)])
             .flatten()
             .min()
     }
@@ -200,13 +191,9 @@ impl Gateway {
     pub(crate) fn bury(&mut self, upload: Upload, outcome: Outcome, turn: &mut Turn<'_>) {
         let code = upload.code(outcome);
         let age_ms = turn.now.since(upload.begun);
-        turn.count(Observation::Ended {
-            outcome,
-            modules: upload.modules(),
-        });
+        turn.count(Observation::Ended { outcome, modules: upload.modules() });
         // Replies have been counted when they came.
-        if let (Some(code), false) = (code.filter(|code| *code != 0), outcome == Outcome::Rejected)
-        {
+        if let (Some(code), false) = (code.filter(|code| *code != 0), outcome == Outcome::Rejected) {
             turn.count(Observation::ResultCode(code));
         }
         if !upload.adopted {
@@ -217,45 +204,22 @@ impl Gateway {
                 turn.count(Observation::FileSize(u64::try_from(size).unwrap_or(0)));
             }
         }
-        self.note(
-            Note::Ended {
-                bid: first_bid(&upload),
-                outcome,
-                code,
-                age_ms,
-            },
-            turn,
-        );
+        self.note(Note::Ended { bid: first_bid(&upload), outcome, code, age_ms }, turn);
         let place = turn.next_id();
         turn.effects.ended.push(place);
-        self.history.push_back(Ended {
-            place,
-            upload,
-            outcome,
-            code,
-            at: turn.now,
-        });
+        self.history.push_back(Ended { place, upload, outcome, code, at: turn.now });
         while self.history.len() > turn.rules.history_per_gateway {
-            turn.effects
-                .forgotten
-                .extend(self.history.pop_front().map(|ended| ended.place));
+            turn.effects.forgotten.extend(self.history.pop_front().map(|ended| ended.place));
         }
     }
 
     /// Takes an ended upload up again: what the dock says now shows that it is going on.
     pub(crate) fn revive(&mut self, at: usize, turn: &mut Turn<'_>) -> Option<usize> {
-        let Ended {
-            place, mut upload, ..
-        } = self.history.remove(at)?;
+        let Ended { place, mut upload, .. } = self.history.remove(at)?;
         turn.effects.forgotten.push(place);
         turn.count(Observation::Late);
         turn.count(Observation::Adopted);
-        self.note(
-            Note::Adopted {
-                bid: first_bid(&upload),
-            },
-            turn,
-        );
+        self.note(Note::Adopted { bid: first_bid(&upload) }, turn);
         upload.state = State::Active;
         upload.cancelling = None;
         for file in &mut upload.files {
@@ -274,21 +238,13 @@ impl Gateway {
     pub(crate) fn remember_let_through(&mut self, event: &Event<'_>) {
         for name in [event.tid, event.bid] {
             if !name.is_empty() {
-                keep(
-                    &mut self.let_through,
-                    2 * MAX_LET_THROUGH,
-                    cut(name, text::ID).into(),
-                );
+                keep(&mut self.let_through, 2 * MAX_LET_THROUGH, cut(name, text::ID).into());
             }
         }
     }
 
     pub(crate) fn was_let_through(&self, name: &str) -> bool {
-        !name.is_empty()
-            && self
-                .let_through
-                .iter()
-                .any(|kept| **kept == *cut(name, text::ID))
+        !name.is_empty() && self.let_through.iter().any(|kept| **kept == *cut(name, text::ID))
     }
 
     /// Whether an event has been seen since the last start; remembers it.
@@ -361,11 +317,7 @@ impl Gateway {
 
 /// The name to log an upload by.
 pub(crate) fn first_bid(upload: &Upload) -> Box<str> {
-    upload
-        .aliases
-        .first()
-        .map(|alias| alias.bid.clone())
-        .unwrap_or_default()
+    upload.aliases.first().map(|alias| alias.bid.clone()).unwrap_or_default()
 }
 
 fn keep<T>(ring: &mut VecDeque<T>, limit: usize, item: T) {

@@ -37,11 +37,7 @@ impl HistoryIndex {
     /// Takes out the oldest if there are more than `limit`.
     pub(crate) fn pop_over(&self, limit: usize) -> Option<(u64, Arc<str>)> {
         let mut index = self.0.lock();
-        if index.len() > limit {
-            index.pop_first()
-        } else {
-            None
-        }
+        if index.len() > limit { index.pop_first() } else { None }
     }
 
     /// How many there are.

@@ -46,10 +46,7 @@ mod view;
 mod tests;
 
 pub use effects::{Conflict, Effects};
-pub use event::{
-    Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start,
-    StartFile,
-};
+pub use event::{Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start, StartFile};
 pub use module::{Module, Modules, Slots};
 pub use observation::{Direction, Method, Observation, Observer, ParseFailure};
 pub(crate) use rate::spend;

@@ -116,12 +116,7 @@ pub enum Modules {
 
 impl Modules {
     /// Every value.
-    pub const ALL: [Modules; 4] = [
-        Modules::Aircraft,
-        Modules::Dock,
-        Modules::Both,
-        Modules::Other,
-    ];
+    pub const ALL: [Modules; 4] = [Modules::Aircraft, Modules::Dock, Modules::Both, Modules::Other];
 
     /// The label.
     #[must_use]

@@ -25,12 +25,7 @@ pub enum Method {
 
 impl Method {
     /// Every value.
-    pub const ALL: [Method; 4] = [
-        Method::List,
-        Method::Start,
-        Method::Update,
-        Method::Progress,
-    ];
+    pub const ALL: [Method; 4] = [Method::List, Method::Start, Method::Update, Method::Progress];
 
     /// The method as it stands in a message.
     #[must_use]
@@ -46,9 +41,7 @@ impl Method {
     /// The method of this exact name. A prefix is not enough: other methods look alike.
     #[must_use]
     pub fn read(name: &str) -> Option<Method> {
-        Method::ALL
-            .into_iter()
-            .find(|method| method.as_str() == name)
+        Method::ALL.into_iter().find(|method| method.as_str() == name)
     }
 }
 
@@ -88,11 +81,7 @@ pub enum ParseFailure {
 
 impl ParseFailure {
     /// Every value.
-    pub const ALL: [ParseFailure; 3] = [
-        ParseFailure::Syntax,
-        ParseFailure::NotAnObject,
-        ParseFailure::TooLarge,
-    ];
+    pub const ALL: [ParseFailure; 3] = [ParseFailure::Syntax, ParseFailure::NotAnObject, ParseFailure::TooLarge];
 
     /// The label.
     #[must_use]
@@ -184,13 +173,9 @@ mod tests {
         for method in Method::ALL {
             assert_eq!(Method::read(method.as_str()), Some(method));
         }
-        for name in [
-            "fileupload_",
-            "fileupload_starts",
-            "file_upload_callback",
-            "FILEUPLOAD_START",
-            "fileupload_result",
-        ] {
+        for name in
+            ["fileupload_", "fileupload_starts", "file_upload_callback", "FILEUPLOAD_START", "fileupload_result"]
+        {
             assert_eq!(Method::read(name), None, "{name}");
         }
     }

@@ -26,12 +26,7 @@ pub(crate) struct Presence(Mutex<Spoken>);
 
 impl Presence {
     /// `client` is now the one that speaks for `gateway`. Returns the id as it is kept, if it is.
-    pub(crate) fn speaks(
-        &self,
-        client: &str,
-        gateway: &Arc<str>,
-        before: Option<&Arc<str>>,
-    ) -> Option<Arc<str>> {
+    pub(crate) fn speaks(&self, client: &str, gateway: &Arc<str>, before: Option<&Arc<str>>) -> Option<Arc<str>> {
         let mut spoken = self.0.lock();
         if let Some(before) = before {
             forget(&mut spoken, before, gateway);
@@ -43,10 +38,7 @@ impl Presence {
             Some((kept, _)) => Arc::clone(kept),
             None => Arc::from(client),
         };
-        spoken
-            .entry(Arc::clone(&client))
-            .or_default()
-            .insert(Arc::clone(gateway));
+        spoken.entry(Arc::clone(&client)).or_default().insert(Arc::clone(gateway));
         Some(client)
     }
 
@@ -57,11 +49,7 @@ impl Presence {
 
     /// The gateways that `client` speaks for.
     pub(crate) fn of(&self, client: &str) -> Vec<Arc<str>> {
-        self.0
-            .lock()
-            .get(client)
-            .map(|gateways| gateways.iter().cloned().collect())
-            .unwrap_or_default()
+        self.0.lock().get(client).map(|gateways| gateways.iter().cloned().collect()).unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -87,12 +75,8 @@ mod tests {
     fn a_gateway_is_present_through_the_client_that_spoke_last() {
         let presence = Presence::default();
         let gateway: Arc<str> = "SN1".into();
-        let first = presence
-            .speaks("bridge-1", &gateway, None)
-            .expect("short enough");
-        let second = presence
-            .speaks("bridge-2", &gateway, Some(&first))
-            .expect("short enough");
+        let first = presence.speaks("bridge-1", &gateway, None).expect("short enough");
+        let second = presence.speaks("bridge-2", &gateway, Some(&first)).expect("short enough");
         assert!(presence.of("bridge-1").is_empty());
         assert_eq!(presence.of("bridge-2"), [Arc::clone(&gateway)]);
         presence.forget(&second, &gateway);
@@ -102,11 +86,7 @@ mod tests {
     #[test]
     fn a_client_id_of_64_kib_is_not_kept() {
         let presence = Presence::default();
-        assert!(
-            presence
-                .speaks(&"x".repeat(65_535), &"SN1".into(), None)
-                .is_none()
-        );
+        assert!(presence.speaks(&"x".repeat(65_535), &"SN1".into(), None).is_none());
         assert_eq!(presence.len(), 0);
     }
 }

@@ -22,14 +22,7 @@ impl Gateway {
         let reason = holder.state;
         let age_ms = turn.now.since(holder.begun);
         let let_through = turn.rules.policy == Policy::Observe;
-        self.note(
-            Note::Refused {
-                bid: cut(event.bid, text::ID).into(),
-                by: reason,
-                let_through,
-            },
-            turn,
-        );
+        self.note(Note::Refused { bid: cut(event.bid, text::ID).into(), by: reason, let_through }, turn);
         if let_through {
             turn.count(Observation::WouldRefuse { reason });
             self.remember_let_through(event);
@@ -37,11 +30,7 @@ impl Gateway {
         }
         self.refused += 1;
         turn.count(Observation::Refused { reason });
-        turn.effects.refused = Some(Conflict {
-            state: reason,
-            age_ms,
-            result: turn.rules.conflict_result,
-        });
+        turn.effects.refused = Some(Conflict { state: reason, age_ms, result: turn.rules.conflict_result });
     }
 
     /// The same start again: pending, or active for less than `reply_timeout` since its first
@@ -50,11 +39,7 @@ impl Gateway {
         let Some(digest) = start.digest else {
             return false;
         };
-        let Some(upload) = self
-            .running
-            .iter_mut()
-            .find(|upload| upload.digest == Some(digest))
-        else {
+        let Some(upload) = self.running.iter_mut().find(|upload| upload.digest == Some(digest)) else {
             return false;
         };
         let is_fresh = upload.begun.after(turn.rules.reply_timeout) > turn.now;
@@ -75,20 +60,14 @@ impl Gateway {
         upload.name(event.tid, event.bid, turn.rules.max_aliases);
         // A cancel that went to an earlier upload is not about this one.
         let mut asked = std::mem::take(&mut self.asked);
-        asked
-            .retain(|asked| asked.method != Method::Update || self.holder(asked.modules).is_some());
+        asked.retain(|asked| asked.method != Method::Update || self.holder(asked.modules).is_some());
         self.asked = asked;
         self.running.push(upload);
         // What was said of earlier uploads may be said again of this one, in the very same words.
         self.seen.clear();
         self.let_through.clear();
         turn.count(Observation::Started);
-        self.note(
-            Note::Started {
-                bid: cut(event.bid, text::ID).into(),
-            },
-            turn,
-        );
+        self.note(Note::Started { bid: cut(event.bid, text::ID).into() }, turn);
     }
 }
 

@@ -18,9 +18,7 @@ impl Now {
     /// This moment and a while later.
     #[must_use]
     pub fn after(self, wait: Duration) -> Now {
-        Now(self
-            .0
-            .saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+        Now(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 

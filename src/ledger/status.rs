@@ -19,9 +19,7 @@ impl Status {
     pub(crate) fn read(word: &str) -> Status {
         match word.trim() {
             "" => Status::Absent,
-            "file_pull" | "file_zip" | "file_uploading" | "sent" | "in_progress" | "paused" => {
-                Status::GoingOn
-            }
+            "file_pull" | "file_zip" | "file_uploading" | "sent" | "in_progress" | "paused" => Status::GoingOn,
             "ok" => Status::Over(Outcome::Ok),
             "rejected" => Status::Over(Outcome::Rejected),
             "failed" => Status::Over(Outcome::Failed),
@@ -105,9 +103,7 @@ impl Outcome {
             Outcome::Ok => 1,
             _ => 0,
         };
-        files
-            .max_by_key(|outcome| rank(*outcome))
-            .unwrap_or(Outcome::Ok)
+        files.max_by_key(|outcome| rank(*outcome)).unwrap_or(Outcome::Ok)
     }
 }
 
@@ -144,14 +140,7 @@ mod tests {
 
     #[test]
     fn every_published_status_word_is_known_and_others_mean_still_going_on() {
-        for word in [
-            "file_pull",
-            "file_zip",
-            "file_uploading",
-            "sent",
-            "in_progress",
-            "paused",
-        ] {
+        for word in ["file_pull", "file_zip", "file_uploading", "sent", "in_progress", "paused"] {
             assert_eq!(Status::read(word), Status::GoingOn, "{word}");
         }
         for word in ["ok", "rejected", "failed", "canceled", "timeout"] {
@@ -169,10 +158,7 @@ mod tests {
         let of = |files: &[Outcome]| Outcome::of_files(files.iter().copied());
         assert_eq!(of(&[Outcome::Ok, Outcome::Canceled]), Outcome::Ok);
         assert_eq!(of(&[Outcome::Ok, Outcome::Failed]), Outcome::Failed);
-        assert_eq!(
-            of(&[Outcome::Canceled, Outcome::Canceled]),
-            Outcome::Canceled
-        );
+        assert_eq!(of(&[Outcome::Canceled, Outcome::Canceled]), Outcome::Canceled);
         assert_eq!(of(&[Outcome::Canceled, Outcome::Timeout]), Outcome::Timeout);
     }
 }

@@ -76,9 +76,7 @@ impl Ledger {
             return self.finish(gateway, changed);
         }
         if !begins_something(&event.body) {
-            if event.body.is_from_gateway()
-                && !matches!(event.body, Body::UnnamedReply(_) | Body::UnnamedEvent(_))
-            {
+            if event.body.is_from_gateway() && !matches!(event.body, Body::UnnamedReply(_) | Body::UnnamedEvent(_)) {
                 effects.count(Observation::Unmatched);
             }
             return effects;
@@ -158,10 +156,7 @@ impl Ledger {
     /// How many gateways there is state for, and how many ended uploads are remembered.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
-        (
-            usize::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
-            self.history.len(),
-        )
+        (usize::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(usize::MAX), self.history.len())
     }
 
     /// One turn of a gateway, if there is one, under its lock, with all indexes kept in step.
@@ -176,17 +171,12 @@ impl Ledger {
         let mut turn = Turn::new(now, &self.rules, &self.serial);
         let before = state.counts();
         act(state, key, &mut turn);
-        for (count, (before, after)) in self
-            .running
-            .iter()
-            .zip(before.into_iter().zip(state.counts()))
-        {
+        for (count, (before, after)) in self.running.iter().zip(before.into_iter().zip(state.counts())) {
             if before != after {
                 count.fetch_add(after - before, Ordering::Relaxed);
             }
         }
-        self.history
-            .note(key, &turn.effects.ended, &turn.effects.forgotten);
+        self.history.note(key, &turn.effects.ended, &turn.effects.forgotten);
         self.index(state, key);
         Some(turn.effects)
     }
@@ -260,9 +250,7 @@ impl Ledger {
             let Some((at, gateway)) = self.idle.pop() else {
                 return false;
             };
-            let idle = self.gateways.remove_if(&gateway, |_, state| {
-                state.running.is_empty() && state.touched <= at
-            });
+            let idle = self.gateways.remove_if(&gateway, |_, state| state.running.is_empty() && state.touched <= at);
             if let Some((key, state)) = idle {
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 self.history.forget(&state.history);

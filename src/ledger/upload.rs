@@ -122,21 +122,14 @@ impl Upload {
         for file in &start.files {
             let known = upload.files.iter().any(|kept| kept.module == file.module);
             if !known && upload.files.len() < MAX_FILES {
-                upload.files.push(File::new(
-                    file.module.clone(),
-                    file.device_sn,
-                    file.object_key,
-                ));
+                upload.files.push(File::new(file.module.clone(), file.device_sn, file.object_key));
             }
         }
         upload
     }
 
     pub(crate) fn adopted(id: u64, slots: Slots, now: Now) -> Upload {
-        Upload {
-            adopted: true,
-            ..Upload::new(id, State::Active, slots, now)
-        }
+        Upload { adopted: true, ..Upload::new(id, State::Active, slots, now) }
     }
 
     fn new(id: u64, state: State, slots: Slots, now: Now) -> Upload {
@@ -160,19 +153,11 @@ impl Upload {
     /// Remembers one more pair of names, unless there are too many; false if it was known.
     pub(crate) fn name(&mut self, tid: &str, bid: &str, limit: usize) -> bool {
         let (tid, bid) = (cut(tid, text::ID), cut(bid, text::ID));
-        if self
-            .aliases
-            .iter()
-            .any(|alias| *alias.tid == *tid && *alias.bid == *bid)
-        {
+        if self.aliases.iter().any(|alias| *alias.tid == *tid && *alias.bid == *bid) {
             return false;
         }
         if self.aliases.len() < limit.max(1) {
-            self.aliases.push(Alias {
-                tid: tid.into(),
-                bid: bid.into(),
-                result: None,
-            });
+            self.aliases.push(Alias { tid: tid.into(), bid: bid.into(), result: None });
         }
         true
     }
@@ -225,10 +210,7 @@ impl Upload {
         learn(&mut self.status, progress.status, text::STATUS);
         let mut unknown = usize::from(Status::read(progress.status) == Status::Unknown);
         for said in &progress.files {
-            let at = self
-                .files
-                .iter()
-                .position(|file| file.module == said.module);
+            let at = self.files.iter().position(|file| file.module == said.module);
             let file = match at {
                 Some(at) => &mut self.files[at],
                 None if self.files.len() < MAX_FILES => {
@@ -257,9 +239,7 @@ impl Upload {
         if self.files.is_empty() || self.files.iter().any(|file| file.over.is_none()) {
             return None;
         }
-        Some(Outcome::of_files(
-            self.files.iter().filter_map(|file| file.over),
-        ))
+        Some(Outcome::of_files(self.files.iter().filter_map(|file| file.over)))
     }
 
     /// The dock accepted a cancel of these modules. If that leaves nothing going on, the upload as a
@@ -270,11 +250,7 @@ impl Upload {
                 file.cancelling.get_or_insert(now);
             }
         }
-        let whole = if self.files.is_empty() {
-            modules == Slots::ALL
-        } else {
-            !self.has_a_file_left()
-        };
+        let whole = if self.files.is_empty() { modules == Slots::ALL } else { !self.has_a_file_left() };
         if whole && self.state != State::Cancelling {
             self.state = State::Cancelling;
             self.cancelling = Some(now);
@@ -296,19 +272,13 @@ impl Upload {
     }
 
     fn has_a_file_left(&self) -> bool {
-        self.files
-            .iter()
-            .any(|file| file.over.is_none() && file.cancelling.is_none())
+        self.files.iter().any(|file| file.over.is_none() && file.cancelling.is_none())
     }
 
     /// Files whose cancel has had its time count as cancelled; the others go on.
     pub(crate) fn give_up_cancelled_files(&mut self, rules: &Rules, now: Now) {
         for file in &mut self.files {
-            if file.over.is_none()
-                && file
-                    .cancelling
-                    .is_some_and(|at| at.after(rules.cancel_timeout) <= now)
-            {
+            if file.over.is_none() && file.cancelling.is_some_and(|at| at.after(rules.cancel_timeout) <= now) {
                 file.over = Some(Outcome::Canceled);
             }
         }
@@ -331,23 +301,13 @@ impl Upload {
     /// When one of its files is next to be given up.
     pub(crate) fn file_deadline(&self, rules: &Rules) -> Option<Now> {
         let waiting = self.files.iter().filter(|file| file.over.is_none());
-        waiting
-            .filter_map(|file| Some(file.cancelling?.after(rules.cancel_timeout)))
-            .min()
+        waiting.filter_map(|file| Some(file.cancelling?.after(rules.cancel_timeout))).min()
     }
 
     /// The code that says why it ended: the dock's answer, else the event's, else a file's.
     pub(crate) fn code(&self, outcome: Outcome) -> Option<i64> {
-        let of_reply = self
-            .aliases
-            .iter()
-            .rev()
-            .find_map(|alias| alias.result.filter(|code| *code != 0));
-        let of_files = || {
-            self.files
-                .iter()
-                .find_map(|file| file.result.filter(|code| *code != 0))
-        };
+        let of_reply = self.aliases.iter().rev().find_map(|alias| alias.result.filter(|code| *code != 0));
+        let of_files = || self.files.iter().find_map(|file| file.result.filter(|code| *code != 0));
         let of_event = self.result.filter(|code| *code != 0);
         match outcome {
             Outcome::Rejected => of_reply.or(of_event).or_else(of_files),

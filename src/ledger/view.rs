@@ -165,11 +165,7 @@ impl Ledger {
 
     /// Looks at one gateway after the other, so that none has to wait for the looking at many.
     fn for_each(&self, mut look: impl FnMut(&str, &Gateway)) {
-        let gateways: Vec<Arc<str>> = self
-            .gateways
-            .iter()
-            .map(|entry| Arc::clone(entry.key()))
-            .collect();
+        let gateways: Vec<Arc<str>> = self.gateways.iter().map(|entry| Arc::clone(entry.key())).collect();
         for gateway in gateways {
             if let Some(state) = self.gateways.get(&gateway) {
                 look(&gateway, &state);
@@ -208,22 +204,13 @@ fn gateway_view(gateway: &str, state: &Gateway, in_full: bool, now: Now) -> Gate
         refused: state.refused,
         running: uploads_of(gateway, state, now).collect(),
         ended: state.history.len(),
-        history: history
-            .map(|ended| ended_view(gateway, ended, now))
-            .collect(),
-        listed: state
-            .listed
-            .iter()
-            .map(|listed| listed_view(gateway, listed, in_full, now))
-            .collect(),
+        history: history.map(|ended| ended_view(gateway, ended, now)).collect(),
+        listed: state.listed.iter().map(|listed| listed_view(gateway, listed, in_full, now)).collect(),
     }
 }
 
 fn uploads_of(gateway: &str, state: &Gateway, now: Now) -> impl Iterator<Item = UploadView> {
-    state
-        .running
-        .iter()
-        .map(move |upload| upload_view(gateway, upload, upload.state.as_str(), now))
+    state.running.iter().map(move |upload| upload_view(gateway, upload, upload.state.as_str(), now))
 }
 
 fn ended_view(gateway: &str, ended: &Ended, now: Now) -> UploadView {
@@ -258,11 +245,7 @@ fn upload_view(gateway: &str, upload: &Upload, state: &'static str, now: Now) ->
         status: upload.status.to_string(),
         retries: upload.retries,
         aliases: aliases.collect(),
-        files: upload
-            .files
-            .iter()
-            .map(|file| file_view(gateway, upload.state, file))
-            .collect(),
+        files: upload.files.iter().map(|file| file_view(gateway, upload.state, file)).collect(),
     }
 }
 
@@ -274,8 +257,7 @@ fn file_view(gateway: &str, state: State, file: &File) -> FileView {
         fingerprint: file.fingerprint.to_string(),
         status: file.status.to_string(),
         outcome: file.over,
-        cancelling: file.over.is_none()
-            && (file.cancelling.is_some() || state == State::Cancelling),
+        cancelling: file.over.is_none() && (file.cancelling.is_some() || state == State::Cancelling),
         size: file.size,
         progress: file.progress,
         current_step: file.current_step,
@@ -305,20 +287,12 @@ fn listed_view(gateway: &str, listed: &Listed, in_full: bool, now: Now) -> Liste
         meaning: listed.result.and_then(meaning),
         offered: listed.offered,
         age_ms: now.since(listed.at),
-        files: if in_full {
-            listed.files.clone()
-        } else {
-            Vec::new()
-        },
+        files: if in_full { listed.files.clone() } else { Vec::new() },
     }
 }
 
 /// The dock's own serial number is the gateway's where the message leaves it blank.
 fn device(gateway: &str, module: &super::Module, said: &str) -> String {
     let is_dock = *module == super::Module::Dock;
-    if said.is_empty() && is_dock {
-        gateway.to_owned()
-    } else {
-        said.to_owned()
-    }
+    if said.is_empty() && is_dock { gateway.to_owned() } else { said.to_owned() }
 }

@@ -7,20 +7,16 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use super::Metrics;
 use super::family::{Counters, Definer, Gauges};
 use super::label::{
-    AuthFailure, ConnectRefusal, Disconnect, Drop, ProtocolFault, Qos, SessionState,
-    SubscriptionKind, Version,
+    AuthFailure, ConnectRefusal, Disconnect, Drop, ProtocolFault, Qos, SessionState, SubscriptionKind, Version,
 };
 
 /// From a healthy router's tens of microseconds to the watchdog's patience.
-const ROUND_TRIP_BUCKETS: &[f64] = &[
-    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const ROUND_TRIP_BUCKETS: &[f64] =
+    &[1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// From one prefix test to a parse of the largest payload.
-const HOOK_BUCKETS: &[f64] = &[
-    1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3,
-    5e-3, 1e-2,
-];
+const HOOK_BUCKETS: &[f64] =
+    &[1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2];
 
 /// The metrics of the edge and of the routing core.
 pub(super) struct Broker {
@@ -54,11 +50,7 @@ pub(super) struct Broker {
 impl Broker {
     pub(super) fn new(define: &Definer<'_>) -> Self {
         Self {
-            connections: define.gauges(
-                "connections",
-                "Connections that had their CONNACK, now.",
-                "protocol",
-            ),
+            connections: define.gauges("connections", "Connections that had their CONNACK, now.", "protocol"),
             connections_opened: define.counters(
                 "connections_total",
                 "Connections accepted with a CONNACK.",
@@ -69,11 +61,7 @@ impl Broker {
                 "Connections refused before or with their CONNACK.",
                 "reason",
             ),
-            disconnects: define.counters(
-                "disconnects_total",
-                "Accepted connections that ended.",
-                "reason",
-            ),
+            disconnects: define.counters("disconnects_total", "Accepted connections that ended.", "reason"),
             messages_received: define.counters(
                 "messages_received_total",
                 "PUBLISH packets from clients, repeats of QoS 1 and 2 included.",
@@ -94,39 +82,18 @@ impl Broker {
                 "Payload bytes of PUBLISH packets to clients.",
                 "qos",
             ),
-            network_bytes_received: define.counter(
-                "network_bytes_received_total",
-                "Bytes read from clients, as MQTT packets.",
-            ),
-            network_bytes_sent: define.counter(
-                "network_bytes_sent_total",
-                "Bytes written to clients, as MQTT packets.",
-            ),
-            dropped: define.counters(
-                "dropped_total",
-                "Messages that were not delivered.",
-                "reason",
-            ),
+            network_bytes_received: define
+                .counter("network_bytes_received_total", "Bytes read from clients, as MQTT packets."),
+            network_bytes_sent: define
+                .counter("network_bytes_sent_total", "Bytes written to clients, as MQTT packets."),
+            dropped: define.counters("dropped_total", "Messages that were not delivered.", "reason"),
             subscriptions: define.gauges("subscriptions", "Subscriptions, now.", "kind"),
             sessions: define.gauges("sessions", "Sessions, now.", "state"),
             retained_messages: define.gauge("retained_messages", "Retained messages, now."),
-            retained_bytes: define.gauge(
-                "retained_bytes",
-                "Bytes of the retained messages' topics and payloads, now.",
-            ),
-            queued_messages: define.gauge(
-                "queued_messages",
-                "Messages that wait in the queues of all sessions, now.",
-            ),
-            queued_bytes: define.gauge(
-                "queued_bytes",
-                "Bytes that wait in the queues of all sessions, now.",
-            ),
-            protocol_errors: define.counters(
-                "protocol_errors_total",
-                "Violations of the protocol by clients.",
-                "kind",
-            ),
+            retained_bytes: define.gauge("retained_bytes", "Bytes of the retained messages' topics and payloads, now."),
+            queued_messages: define.gauge("queued_messages", "Messages that wait in the queues of all sessions, now."),
+            queued_bytes: define.gauge("queued_bytes", "Bytes that wait in the queues of all sessions, now."),
+            protocol_errors: define.counters("protocol_errors_total", "Violations of the protocol by clients.", "kind"),
             auth_failures: define.counters(
                 "auth_failures_total",
                 "Connections, publishes and subscriptions that the access rules denied.",
@@ -137,19 +104,14 @@ impl Broker {
                 "Times a publisher was slowed down because those behind it could not keep up.",
             ),
             wills: define.counter("wills_total", "Wills published."),
-            router_up: define.gauge(
-                "router_up",
-                "Whether the routing core answers its probe: 1 or 0.",
-            ),
+            router_up: define.gauge("router_up", "Whether the routing core answers its probe: 1 or 0."),
             router_round_trip: define.histogram(
                 "router_round_trip_seconds",
                 "Time of a probe through the routing core and back.",
                 ROUND_TRIP_BUCKETS,
             ),
-            router_inflight_bytes: define.gauge(
-                "router_inflight_bytes",
-                "Bytes handed to the routing core that have not come back, now.",
-            ),
+            router_inflight_bytes: define
+                .gauge("router_inflight_bytes", "Bytes handed to the routing core that have not come back, now."),
             hook: define.histogram(
                 "hook_seconds",
                 "Time to examine one publish on the topics that the upload rules watch.",
@@ -180,10 +142,7 @@ impl Metrics {
     /// PUBLISH packets came from clients, with so many bytes of payload together.
     pub fn received(&self, qos: Qos, messages: u64, payload_bytes: u64) {
         self.broker.messages_received.of(qos).inc_by(messages);
-        self.broker
-            .message_bytes_received
-            .of(qos)
-            .inc_by(payload_bytes);
+        self.broker.message_bytes_received.of(qos).inc_by(payload_bytes);
     }
 
     /// PUBLISH packets went to clients, with so many bytes of payload together.

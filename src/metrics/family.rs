@@ -6,9 +6,7 @@
 use std::marker::PhantomData;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::label::Label;
 
@@ -23,10 +21,7 @@ pub(super) struct By<L, C> {
 
 impl<L: Label, C> By<L, C> {
     fn new(child: impl Fn(&str) -> C) -> Self {
-        Self {
-            children: L::ALL.iter().map(|value| child(value.as_str())).collect(),
-            label: PhantomData,
-        }
+        Self { children: L::ALL.iter().map(|value| child(value.as_str())).collect(), label: PhantomData }
     }
 
     /// The child of one label value.
@@ -43,13 +38,8 @@ pub(super) struct ByPair<A, B, C> {
 
 impl<A: Label, B: Label, C> ByPair<A, B, C> {
     fn new(child: impl Fn(&str, &str) -> C) -> Self {
-        let pairs = A::ALL
-            .iter()
-            .flat_map(|a| B::ALL.iter().map(move |b| (a, b)));
-        Self {
-            children: pairs.map(|(a, b)| child(a.as_str(), b.as_str())).collect(),
-            labels: PhantomData,
-        }
+        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(move |b| (a, b)));
+        Self { children: pairs.map(|(a, b)| child(a.as_str(), b.as_str())).collect(), labels: PhantomData }
     }
 
     /// The child of one pair of label values.
@@ -110,9 +100,7 @@ impl Definer<'_> {
         values: impl Iterator<Item = String>,
     ) -> Box<[IntCounter]> {
         let family = self.register(IntCounterVec::new(opts(name, help), &[label]).expect(SOUND));
-        values
-            .map(|value| family.with_label_values(&[value]))
-            .collect()
+        values.map(|value| family.with_label_values(&[value])).collect()
     }
 
     pub(super) fn gauges<L: Label>(&self, name: &str, help: &str, label: &str) -> Gauges<L> {

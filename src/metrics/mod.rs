@@ -19,8 +19,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use self::family::PREFIX;
 pub use self::label::{
-    AuthFailure, ConnectRefusal, Disconnect, Drop, Label, ProtocolFault, Qos, SessionState,
-    SubscriptionKind, Version,
+    AuthFailure, ConnectRefusal, Disconnect, Drop, Label, ProtocolFault, Qos, SessionState, SubscriptionKind, Version,
 };
 
 /// Every metric of the process.
@@ -54,33 +53,17 @@ impl Metrics {
         let uploads = uploads::Uploads::new(&define);
         let broker = broker::Broker::new(&define);
         define
-            .constant(
-                "build_info",
-                "Always 1; the version is in the label.",
-                "version",
-                env!("CARGO_PKG_VERSION"),
-            )
+            .constant("build_info", "Always 1; the version is in the label.", "version", env!("CARGO_PKG_VERSION"))
             .set(1);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         define
-            .gauge(
-                "start_time_seconds",
-                "When the broker started, in seconds since the epoch.",
-            )
+            .gauge("start_time_seconds", "When the broker started, in seconds since the epoch.")
             .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
         #[cfg(target_os = "linux")]
         registry
-            .register(Box::new(
-                prometheus::process_collector::ProcessCollector::for_self(),
-            ))
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("no metric of ours has a name that starts with process_");
-        Self {
-            registry,
-            broker,
-            uploads,
-        }
+        Self { registry, broker, uploads }
     }
 
     /// The Prometheus text format, version 0.0.4.

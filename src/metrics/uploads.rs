@@ -6,14 +6,10 @@ use super::Metrics;
 use super::broker::signed;
 use super::family::{CounterPairs, Counters, Definer, Gauges};
 use super::label::Label;
-use crate::ledger::{
-    Direction, Method, Modules, Observation, Observer, Outcome, ParseFailure, State, codes,
-};
+use crate::ledger::{Direction, Method, Modules, Observation, Observer, Outcome, ParseFailure, State, codes};
 
 /// An upload takes seconds to hours.
-const DURATION_BUCKETS: &[f64] = &[
-    5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
-];
+const DURATION_BUCKETS: &[f64] = &[5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0];
 
 /// 64 KiB to 4 GiB in steps of four: samples hold 33 KB to 4 MB a boot, and the codes 324012 and 324016 speak of archives
 /// that are too large for a dock.
@@ -82,10 +78,7 @@ pub(super) struct Uploads {
 impl Uploads {
     pub(super) fn new(define: &Definer<'_>) -> Self {
         let published_codes: Box<[i64]> = codes::published().collect();
-        let code_labels = published_codes
-            .iter()
-            .map(i64::to_string)
-            .chain([OTHER_CODE.to_owned()]);
+        let code_labels = published_codes.iter().map(i64::to_string).chain([OTHER_CODE.to_owned()]);
         Self {
             hook_messages: define.counter_pairs(
                 "hook_messages_total",
@@ -136,9 +129,12 @@ impl Uploads {
                 DURATION_BUCKETS,
             ),
             file_size: define.histogram("upload_file_size_bytes", "Size of the files that arrived.", SIZE_BUCKETS),
-            retries: define.counter("upload_retries_total", "Starts that repeated the running one under a new tid or bid."),
-            duplicates: define.counter("upload_duplicates_total", "Messages that came again and were not applied twice."),
-            adopted: define.counter("uploads_adopted_total", "Uploads learned from their progress, without their start."),
+            retries: define
+                .counter("upload_retries_total", "Starts that repeated the running one under a new tid or bid."),
+            duplicates: define
+                .counter("upload_duplicates_total", "Messages that came again and were not applied twice."),
+            adopted: define
+                .counter("uploads_adopted_total", "Uploads learned from their progress, without their start."),
             late_events: define.counter("upload_late_events_total", "Messages about an upload that had ended."),
             unmatched: define.counter("upload_unmatched_total", "Replies and events that belong to nothing known."),
             unknown_status: define.counter(
@@ -161,10 +157,7 @@ impl Uploads {
 
     fn result_code(&self, code: i64) -> &IntCounter {
         // A miss is the place after the last code: "other".
-        &self.result_codes[self
-            .published_codes
-            .binary_search(&code)
-            .unwrap_or(self.published_codes.len())]
+        &self.result_codes[self.published_codes.binary_search(&code).unwrap_or(self.published_codes.len())]
     }
 }
 
@@ -172,9 +165,7 @@ impl Observer for Metrics {
     fn observe(&self, observation: &Observation) {
         let uploads = &self.uploads;
         match *observation {
-            Observation::Message { method, direction } => {
-                uploads.hook_messages.of(method, direction).inc()
-            }
+            Observation::Message { method, direction } => uploads.hook_messages.of(method, direction).inc(),
             Observation::ParseFailure { kind } => uploads.hook_parse_failures.of(kind).inc(),
             Observation::UnknownMethod => uploads.hook_unknown_methods.inc(),
             Observation::NotAllowed { direction } => uploads.hook_not_allowed.of(direction).inc(),
@@ -202,10 +193,7 @@ impl Observer for Metrics {
 impl Metrics {
     /// How many uploads in this state hold a slot.
     pub fn set_uploads_running(&self, state: State, uploads: u64) {
-        self.uploads
-            .running
-            .of(state)
-            .set(i64::try_from(uploads).unwrap_or(i64::MAX));
+        self.uploads.running.of(state).set(i64::try_from(uploads).unwrap_or(i64::MAX));
     }
 
     /// How many gateways the ledger knows.

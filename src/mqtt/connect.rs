@@ -241,8 +241,7 @@ fn read_v5(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
     };
     let expiry_ms = expiry_ms(connect.session_expiry_interval_secs, broker);
     let keep_alive_max = broker.limits.keep_alive_max;
-    let server_keep_alive =
-        keep_alive_max != 0 && (connect.keep_alive == 0 || connect.keep_alive > keep_alive_max);
+    let server_keep_alive = keep_alive_max != 0 && (connect.keep_alive == 0 || connect.keep_alive > keep_alive_max);
     let window = connect.receive_max.map_or(u16::MAX, NonZeroU16::get).min(broker.limits.inflight);
     Ok(Hello {
         client_id: connect.client_id.to_string().into(),

@@ -12,9 +12,9 @@ use super::fault::Fault;
 use super::inflight::Received;
 use super::session::{Kick, Link, Outgoing, Session};
 use super::sessions::Ending;
+use super::topic;
 use super::traffic::Traffic;
 use super::wire::{self, Packet, Publish};
-use super::topic;
 use crate::access::Identity;
 use crate::logging::RateLimit;
 use crate::message::{NEVER, Parts, QoS};
@@ -23,8 +23,8 @@ use crate::route::{Batch, Subscriber};
 use ahash::AHashMap;
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
-use rmqtt_codec::v5::{self, DisconnectReasonCode, SubscribeAckReason};
 use rmqtt_codec::v3;
+use rmqtt_codec::v5::{self, DisconnectReasonCode, SubscribeAckReason};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -52,7 +52,10 @@ const CONNECT_MAX: usize = 1 << 20;
 #[derive(Debug)]
 enum End {
     /// DISCONNECT.
-    Client { expiry_ms: Option<u64>, with_will: bool },
+    Client {
+        expiry_ms: Option<u64>,
+        with_will: bool,
+    },
     /// The socket closed.
     Closed,
     Io(io::Error),
@@ -303,15 +306,15 @@ where
                 traffic.count(publish.qos, publish.payload.len());
                 self.publish(&publish, arena).map_err(End::Fault)?;
             }
-            Packet::PubAck(id, _) => drop(self.session.acknowledge(id)),
+            Packet::PubAck(id) => drop(self.session.acknowledge(id)),
             Packet::PubRec(id, code) => match self.session.received(id, code) {
-                Received::Release => self.ack(Ack::PubRel, id, 0),
+                Received::Release => self.ack(Ack::Pubrel, id, 0),
                 Received::Refused => {}
-                Received::Unknown => self.ack(Ack::PubRel, id, 0x92),
+                Received::Unknown => self.ack(Ack::Pubrel, id, 0x92),
             },
             Packet::PubRel(id) => {
                 let code = if self.session.release(id) { 0 } else { 0x92 };
-                self.ack(Ack::PubComp, id, code);
+                self.ack(Ack::Pubcomp, id, code);
             }
             Packet::PubComp(id) => drop(self.session.complete(id)),
             Packet::Subscribe(packet) => {
@@ -359,7 +362,7 @@ where
                 Some(true) => {}
                 // Sent again because our PUBREC got lost: it has been published (MQTT-4.3.3-10).
                 Some(false) => {
-                    self.ack(Ack::PubRec, id, 0);
+                    self.ack(Ack::Pubrec, id, 0);
                     return Ok(());
                 }
             }
@@ -376,7 +379,7 @@ where
         };
         let accepted = self.broker.publish(&self.identity, &parts, &mut self.batch, arena);
         let Some(id) = publish.packet_id else { return Ok(()) };
-        let ack = if publish.qos == QoS::AtLeastOnce { Ack::PubAck } else { Ack::PubRec };
+        let ack = if publish.qos == QoS::AtLeastOnce { Ack::Puback } else { Ack::Pubrec };
         match accepted {
             Accepted::Delivered => self.ack(ack, id, 0),
             Accepted::NoSubscriber => self.ack(ack, id, 0x10),
@@ -453,7 +456,7 @@ where
         let mut traffic = Traffic::default();
         for outgoing in fetched {
             match outgoing {
-                Outgoing::Release(id) => self.ack(Ack::PubRel, id, 0),
+                Outgoing::Release(id) => self.ack(Ack::Pubrel, id, 0),
                 Outgoing::Publish(delivery, packet_id, dup) => {
                     traffic.count(delivery.qos, delivery.message.payload().len());
                     let header = PublishHeader {

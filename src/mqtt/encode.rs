@@ -51,7 +51,13 @@ fn remaining_length(message: &Message, header: &PublishHeader<'_>, version: Vers
 ///
 /// An MQTT 3 client gets the message without properties. `now_ms` is for the Message Expiry Interval, which says
 /// how long the message still lives (MQTT-3.3.2-6).
-pub(super) fn publish(out: &mut BytesMut, message: &Message, header: &PublishHeader<'_>, version: Version, now_ms: u64) {
+pub(super) fn publish(
+    out: &mut BytesMut,
+    message: &Message,
+    header: &PublishHeader<'_>,
+    version: Version,
+    now_ms: u64,
+) {
     let remaining = remaining_length(message, header, version);
     let topic = message.topic_bytes();
     out.reserve(5 + remaining);
@@ -83,17 +89,24 @@ pub(super) fn publish(out: &mut BytesMut, message: &Message, header: &PublishHea
 #[repr(u8)]
 pub(super) enum Ack {
     /// PUBACK.
-    PubAck = 0x40,
+    Puback = 0x40,
     /// PUBREC.
-    PubRec = 0x50,
+    Pubrec = 0x50,
     /// PUBREL.
-    PubRel = 0x62,
+    Pubrel = 0x62,
     /// PUBCOMP.
-    PubComp = 0x70,
+    Pubcomp = 0x70,
 }
 
 /// Writes an acknowledgement; the reason goes to MQTT 5 clients only, and with code 0 is left out (3.4.2.1).
-pub(super) fn ack(out: &mut BytesMut, ack: Ack, packet_id: NonZeroU16, code: u8, reason: Option<&str>, version: Version) {
+pub(super) fn ack(
+    out: &mut BytesMut,
+    ack: Ack,
+    packet_id: NonZeroU16,
+    code: u8,
+    reason: Option<&str>,
+    version: Version,
+) {
     if version != Version::V5 || code == 0 {
         out.put_slice(&[ack as u8, 2]);
         out.put_u16(packet_id.get());
@@ -198,12 +211,9 @@ mod tests {
     fn a_reason_goes_to_mqtt_5_clients_only() {
         let id = NonZeroU16::new(9).unwrap();
         let mut out = BytesMut::new();
-        ack(&mut out, Ack::PubAck, id, 0x97, Some("busy"), Version::V311);
-        ack(&mut out, Ack::PubAck, id, 0x97, Some("busy"), Version::V5);
-        ack(&mut out, Ack::PubAck, id, 0x97, None, Version::V5);
-        assert_eq!(
-            &out[..],
-            b"\x40\x02\x00\x09\x40\x0b\x00\x09\x97\x07\x1f\x00\x04busy\x40\x03\x00\x09\x97"
-        );
+        ack(&mut out, Ack::Puback, id, 0x97, Some("busy"), Version::V311);
+        ack(&mut out, Ack::Puback, id, 0x97, Some("busy"), Version::V5);
+        ack(&mut out, Ack::Puback, id, 0x97, None, Version::V5);
+        assert_eq!(&out[..], b"\x40\x02\x00\x09\x40\x0b\x00\x09\x97\x07\x1f\x00\x04busy\x40\x03\x00\x09\x97");
     }
 }

@@ -43,7 +43,7 @@ pub(super) enum Received {
 }
 
 /// The messages in flight to one client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct InFlight {
     slots: VecDeque<Slot>,
     /// Identifier of the first slot, less one: 0 to 65,534.
@@ -53,12 +53,6 @@ pub(super) struct InFlight {
     /// After a reconnect, the slots from here up to `resend_until` are still to be sent again.
     resend_at: usize,
     resend_until: usize,
-}
-
-impl Default for InFlight {
-    fn default() -> Self {
-        Self { slots: VecDeque::new(), first: 0, outstanding: 0, resend_at: 0, resend_until: 0 }
-    }
 }
 
 impl InFlight {
@@ -142,11 +136,6 @@ impl InFlight {
             *slot = Slot::Done;
             self.done();
         }
-    }
-
-    /// Number of messages not acknowledged to the end.
-    pub(super) fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| !matches!(slot, Slot::Done)).count()
     }
 
     /// Takes out everything that has not reached the point where the client must have it (for a shared group).
@@ -250,7 +239,7 @@ mod tests {
         assert!(inflight.complete(a));
         assert_eq!(inflight.received(b, 0x97), Received::Refused);
         assert_eq!(inflight.received(b, 0), Received::Unknown);
-        assert_eq!(inflight.len(), 0);
+        assert!(inflight.slots.is_empty());
     }
 
     #[test]

@@ -198,12 +198,7 @@ impl Session {
     }
 
     /// The client identifier.
-    #[must_use]
-    pub(super) fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    pub(super) fn client_id_bytes(&self) -> &ByteString {
+    pub(super) fn client_id(&self) -> &ByteString {
         &self.client_id
     }
 
@@ -362,8 +357,8 @@ impl Session {
         state.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
         state.queue.push_back(delivery);
         state.wake();
-        let pressing = state.queue.len() > self.limits.queue_messages / 2
-            || state.queue_bytes > self.limits.queue_bytes / 2;
+        let pressing =
+            state.queue.len() > self.limits.queue_messages / 2 || state.queue_bytes > self.limits.queue_bytes / 2;
         online && pressing && self.gate.press()
     }
 
@@ -394,12 +389,6 @@ impl Session {
     /// Nobody reads the queue any more: no publisher waits for it.
     pub(super) fn open_gate(&self) {
         self.gate.open();
-    }
-
-    /// Messages sent and not acknowledged to the end.
-    #[must_use]
-    pub(super) fn inflight(&self) -> usize {
-        self.state.lock().inflight.len()
     }
 }
 

@@ -133,7 +133,7 @@ impl Broker {
     }
 
     fn remove(&self, session: &Arc<Session>) {
-        self.sessions.remove_if(session.client_id_bytes(), |_, present| Arc::ptr_eq(present, session));
+        self.sessions.remove_if(session.client_id(), |_, present| Arc::ptr_eq(present, session));
         self.end(session);
     }
 
@@ -166,7 +166,7 @@ impl Broker {
                 self.remove(&session);
             }
             if let Some(will) = will {
-                self.publish_will(session.client_id_bytes(), &will).await;
+                self.publish_will(session.client_id(), &will).await;
             }
         }
     }

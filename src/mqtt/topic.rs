@@ -126,8 +126,19 @@ mod tests {
             assert!(Filter::parse(good, LIMITS).is_some(), "{good}");
         }
         for bad in [
-            "", "a#", "a/#/b", "+a", "a+/b", "#/", "a\0", "$share/", "$share/g", "$share//a", "$share/g+/a",
-            "$share/g/", "1/2/3/4/5/6/7/8/9",
+            "",
+            "a#",
+            "a/#/b",
+            "+a",
+            "a+/b",
+            "#/",
+            "a\0",
+            "$share/",
+            "$share/g",
+            "$share//a",
+            "$share/g+/a",
+            "$share/g/",
+            "1/2/3/4/5/6/7/8/9",
         ] {
             assert!(Filter::parse(bad, LIMITS).is_none(), "{bad:?}");
         }

@@ -57,8 +57,8 @@ pub(super) fn next_frame(buffer: &[u8], max_size: usize) -> Result<Option<Frame<
 pub(super) enum Packet<'a> {
     /// PUBLISH.
     Publish(Publish<'a>),
-    /// PUBACK with its reason code.
-    PubAck(NonZeroU16, u8),
+    /// PUBACK; whatever its reason code, the message is done with (MQTT 5, 4.3.2).
+    PubAck(NonZeroU16),
     /// PUBREC with its reason code.
     PubRec(NonZeroU16, u8),
     /// PUBREL.
@@ -144,7 +144,7 @@ pub(super) fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: us
     let Frame { first_byte, body, .. } = frame;
     match first_byte {
         0x30..=0x3f => decode_publish(first_byte, body, version, user_properties).map(Packet::Publish),
-        0x40 => ack(body, version).map(|(id, code)| Packet::PubAck(id, code)),
+        0x40 => ack(body, version).map(|(id, _)| Packet::PubAck(id)),
         0x50 => ack(body, version).map(|(id, code)| Packet::PubRec(id, code)),
         0x62 => ack(body, version).map(|(id, _)| Packet::PubRel(id)),
         0x70 => ack(body, version).map(|(id, _)| Packet::PubComp(id)),
@@ -173,9 +173,7 @@ fn decode_v3(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
             let filters = topic_filters.into_iter().map(|(filter, qos)| (filter, options(qos))).collect();
             Ok(Packet::Subscribe(Subscribe { packet_id, id: None, filters }))
         }
-        Some(v3::Packet::Unsubscribe { packet_id, topic_filters }) => {
-            Ok(Packet::Unsubscribe(packet_id, topic_filters))
-        }
+        Some(v3::Packet::Unsubscribe { packet_id, topic_filters }) => Ok(Packet::Unsubscribe(packet_id, topic_filters)),
         Some(v3::Packet::Disconnect) if frame.body.is_empty() => Ok(Packet::Disconnect(Disconnect::default())),
         _ => Err(Fault::malformed("reserved packet type, flags or length")),
     }
@@ -220,12 +218,7 @@ fn ack(body: &[u8], version: Version) -> Result<(NonZeroU16, u8), Fault> {
     if body.0.is_empty() { Ok((packet_id, code)) } else { Err(Fault::malformed("trailing bytes")) }
 }
 
-fn decode_publish(
-    first_byte: u8,
-    body: &[u8],
-    version: Version,
-    user_properties: usize,
-) -> Result<Publish<'_>, Fault> {
+fn decode_publish(first_byte: u8, body: &[u8], version: Version, user_properties: usize) -> Result<Publish<'_>, Fault> {
     let qos = QoS::try_from((first_byte >> 1) & 0b11).map_err(|_| Fault::malformed("QoS 3"))?;
     if qos == QoS::AtMostOnce && first_byte & 0b1000 != 0 {
         return Err(Fault::malformed("DUP on a QoS 0 publish")); // MQTT-3.3.1-2

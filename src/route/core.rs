@@ -11,9 +11,9 @@
 //! - topics, filters and link names are three constants a lane: nothing that a client sends reaches its maps;
 //! - links never disconnect, so no slab index is ever reused, no group ever empties, and nothing is woken after its end;
 //! - payloads are never empty, because a [`Message`] has a header: no accidental removal of retained messages;
-//! - a lane takes at most [`LANE_BYTES`] that have not come out at the other end, well below what its log keeps, so the
+//! - a lane takes at most `LANE_BYTES` that have not come out at the other end, well below what its log keeps, so the
 //!   log never overruns; publishers wait for room ([`Lane::room`]) by not reading their sockets;
-//! - at most one event of a lane is in the router's queue of 1,000, so that [`LinkTx::publish`] never blocks.
+//! - at most one event of a lane is in the router's queue of 1,000, so that `LinkTx::publish` never blocks.
 
 use crate::message::Message;
 use bytes::Bytes;
@@ -79,16 +79,17 @@ pub fn start(lanes: usize) -> Result<Vec<(Lane, LaneEnd)>, CoreDown> {
         prometheus: None,
         metrics: None,
     });
-    (0..lanes).map(|index| open(&broker, index).map_err(|_| CoreDown)).collect()
+    (0..lanes).map(|index| open(&broker, index)).collect()
 }
 
-fn open(broker: &Broker, index: usize) -> Result<(Lane, LaneEnd), rumqttd::local::LinkError> {
+fn open(broker: &Broker, index: usize) -> Result<(Lane, LaneEnd), CoreDown> {
+    let down = |_| CoreDown;
     let topic = format!("lane-{index}");
-    let (mut subscribe, mut end) = broker.link(&format!("out-{index}"))?;
-    subscribe.subscribe(&topic)?;
+    let (mut subscribe, mut end) = broker.link(&format!("out-{index}")).map_err(down)?;
+    subscribe.subscribe(&topic).map_err(down)?;
     // The SUBACK says that the log exists: a publish without a matching log would disconnect its link.
-    while !matches!(end.recv()?, Some(Notification::DeviceAck(_))) {}
-    let (tx, _acknowledgements) = broker.link(&format!("in-{index}"))?;
+    while !matches!(end.recv().map_err(down)?, Some(Notification::DeviceAck(_))) {}
+    let (tx, _acknowledgements) = broker.link(&format!("in-{index}")).map_err(down)?;
     let lane = Lane {
         topic: Bytes::from(topic),
         tx: Mutex::new(tx),

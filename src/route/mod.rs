@@ -2,7 +2,7 @@
 //!
 //! Exact subscriptions, which is what a dock has, are delivered by one hash look-up in the publisher's own task.
 //! A message that some wildcard filter matches also goes down a lane of the routing core ([`core`]) to a task that
-//! hands it to the wildcard subscribers ([`wildcard`]): fanning out to a hundred of them costs the publisher nothing.
+//! hands it to the wildcard subscribers (`wildcard`): fanning out to a hundred of them costs the publisher nothing.
 //! Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too fast asks the
 //! publisher to wait at its [`Gate`].
 //!

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rumqttc::mqttbytes::v4::{Packet, SubscribeReasonCode};
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, QoS,
-    SubscribeFilter,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, QoS, SubscribeFilter,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -115,11 +114,7 @@ impl Backend {
     ///
     /// # Errors
     /// If the broker does not answer, or refuses the connection or a subscription.
-    pub async fn connect(
-        address: SocketAddr,
-        name: &str,
-        commands_at: QoS,
-    ) -> Result<Self, SimError> {
+    pub async fn connect(address: SocketAddr, name: &str, commands_at: QoS) -> Result<Self, SimError> {
         let mut options = MqttOptions::new(name, address.ip().to_string(), address.port());
         options
             .set_keep_alive(KEEP_ALIVE)
@@ -130,11 +125,7 @@ impl Backend {
         network.set_tcp_nodelay(true);
         connection.set_network_options(network);
 
-        let refused = |cause: String| SimError::Connect {
-            who: name.to_owned(),
-            address,
-            cause,
-        };
+        let refused = |cause: String| SimError::Connect { who: name.to_owned(), address, cause };
         match time::timeout(PATIENCE, connection.poll()).await {
             Ok(Ok(_)) => {}
             Ok(Err(cause)) => return Err(refused(cause.to_string())),
@@ -145,12 +136,7 @@ impl Backend {
         let failure = Arc::new(OnceLock::new());
         let (sender, messages) = broadcast::channel(INBOX);
         let (acks, subacks) = mpsc::channel(1);
-        let ears = Ears {
-            client: client.clone(),
-            waiting: Arc::clone(&waiting),
-            messages: sender,
-            subacks: acks,
-        };
+        let ears = Ears { client: client.clone(), waiting: Arc::clone(&waiting), messages: sender, subacks: acks };
         let listening = tokio::spawn(listen(connection, ears, Arc::clone(&failure)));
         let mut backend = Self {
             name: name.to_owned(),
@@ -162,9 +148,7 @@ impl Backend {
             listening: AbortOnDropHandle::new(listening),
             failure,
         };
-        backend
-            .subscribe(&["sys/product/+/status", "thing/product/+/requests"])
-            .await?;
+        backend.subscribe(&["sys/product/+/status", "thing/product/+/requests"]).await?;
         Ok(backend)
     }
 
@@ -173,11 +157,7 @@ impl Backend {
     /// # Errors
     /// If the broker does not answer, or refuses a subscription.
     pub async fn watch(&mut self, gateway: &str) -> Result<(), SimError> {
-        self.subscribe(&[
-            &messages::services_reply(gateway),
-            &messages::events(gateway),
-        ])
-        .await
+        self.subscribe(&[&messages::services_reply(gateway), &messages::events(gateway)]).await
     }
 
     /// What comes from now on.
@@ -197,28 +177,14 @@ impl Backend {
         patience: Duration,
     ) -> Result<Exchange, SimError> {
         let (tid, bid) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-        let request = Request {
-            bid: bid.clone(),
-            tid: tid.clone(),
-            timestamp: now_ms(),
-            method: method.to_owned(),
-            data,
-        };
+        let request =
+            Request { bid: bid.clone(), tid: tid.clone(), timestamp: now_ms(), method: method.to_owned(), data };
         let sent = Bytes::from(messages::encode(&request));
         let (reply, replied) = oneshot::channel();
-        self.waiting.lock().insert(
-            tid.clone(),
-            Waiter {
-                bid: bid.clone(),
-                reply,
-            },
-        );
+        self.waiting.lock().insert(tid.clone(), Waiter { bid: bid.clone(), reply });
         let begun = Instant::now();
         let topic = messages::services(gateway);
-        let published = self
-            .client
-            .publish(topic, self.commands_at, false, sent.to_vec())
-            .await;
+        let published = self.client.publish(topic, self.commands_at, false, sent.to_vec()).await;
         let reply = match published {
             Ok(()) => time::timeout(patience, replied).await,
             Err(_) => return Err(self.lost()),
@@ -237,11 +203,7 @@ impl Backend {
             Err(_) => {
                 self.waiting.lock().remove(&tid);
                 let who = self.name.clone();
-                Err(SimError::NoReply {
-                    who,
-                    method: method.to_owned(),
-                    waited: patience,
-                })
+                Err(SimError::NoReply { who, method: method.to_owned(), waited: patience })
             }
         }
     }
@@ -261,55 +223,31 @@ impl Backend {
             (None, Ok(Err(_))) => "its task broke off".to_owned(),
             (None, Err(_)) => "its end did not come".to_owned(),
         };
-        Err(SimError::Lost {
-            who: self.name,
-            cause,
-        })
+        Err(SimError::Lost { who: self.name, cause })
     }
 
     /// `&mut` so that the next SUBACK is the answer to this SUBSCRIBE.
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), SimError> {
-        let wanted = filters
-            .iter()
-            .map(|filter| SubscribeFilter::new((*filter).to_owned(), QoS::AtLeastOnce));
+        let wanted = filters.iter().map(|filter| SubscribeFilter::new((*filter).to_owned(), QoS::AtLeastOnce));
         if self.client.subscribe_many(wanted).await.is_err() {
             return Err(self.lost());
         }
         let who = self.name.clone();
         let names = filters.join(", ");
         match time::timeout(PATIENCE, self.subacks.recv()).await {
-            Ok(Some(codes))
-                if codes.len() == filters.len()
-                    && !codes.contains(&SubscribeReasonCode::Failure) =>
-            {
-                Ok(())
-            }
+            Ok(Some(codes)) if codes.len() == filters.len() && !codes.contains(&SubscribeReasonCode::Failure) => Ok(()),
             Ok(Some(codes)) => {
                 let codes = format!("{codes:?}");
-                Err(SimError::SubscriptionRefused {
-                    who,
-                    filters: names,
-                    codes,
-                })
+                Err(SimError::SubscriptionRefused { who, filters: names, codes })
             }
             Ok(None) => Err(self.lost()),
-            Err(_) => Err(SimError::NoSubAck {
-                who,
-                filters: names,
-                waited: PATIENCE,
-            }),
+            Err(_) => Err(SimError::NoSubAck { who, filters: names, waited: PATIENCE }),
         }
     }
 
     fn lost(&self) -> SimError {
-        let cause = self
-            .failure
-            .get()
-            .map_or("it had ended before", String::as_str);
-        SimError::Lost {
-            who: self.name.clone(),
-            cause: cause.to_owned(),
-        }
+        let cause = self.failure.get().map_or("it had ended before", String::as_str);
+        SimError::Lost { who: self.name.clone(), cause: cause.to_owned() }
     }
 }
 
@@ -334,10 +272,7 @@ async fn hear(connection: &mut EventLoop, ears: &Ears) -> Result<(), ConnectionE
     loop {
         match connection.poll().await? {
             Event::Incoming(Packet::Publish(publish)) => {
-                ears.message(Message {
-                    topic: publish.topic,
-                    payload: publish.payload,
-                });
+                ears.message(Message { topic: publish.topic, payload: publish.payload });
             }
             Event::Incoming(Packet::SubAck(ack)) => {
                 // One SUBSCRIBE is under way at a time; a SUBACK that nobody waits for is dropped.
@@ -365,9 +300,7 @@ impl Ears {
     /// Hands a reply to whoever asked. One with another bid is left alone, as DJI's demo backend does.
     fn settle(&self, header: &Header, payload: &Bytes) {
         let mut waiting = self.waiting.lock();
-        if waiting
-            .get(&header.tid)
-            .is_some_and(|waiter| waiter.bid == header.bid)
+        if waiting.get(&header.tid).is_some_and(|waiter| waiter.bid == header.bid)
             && let Some(waiter) = waiting.remove(&header.tid)
         {
             // Whoever asked may have given up just now.
@@ -386,8 +319,6 @@ impl Ears {
             gateway: None,
         });
         // Not awaited: this runs where the connection is read, which must not wait for its own writing.
-        let _ = self
-            .client
-            .try_publish(format!("{topic}_reply"), QoS::ExactlyOnce, false, reply);
+        let _ = self.client.try_publish(format!("{topic}_reply"), QoS::ExactlyOnce, false, reply);
     }
 }

@@ -44,17 +44,10 @@ impl Dock {
     ///
     /// # Errors
     /// If the broker does not answer, or refuses the connection or the subscription.
-    pub async fn connect(
-        address: SocketAddr,
-        plan: Plan,
-        journal: Journal,
-    ) -> Result<Self, SimError> {
+    pub async fn connect(address: SocketAddr, plan: Plan, journal: Journal) -> Result<Self, SimError> {
         let name = format!("dock {}", plan.gateway);
         let mut options = MqttOptions::new(&plan.gateway, address.ip().to_string(), address.port());
-        options
-            .set_keep_alive(KEEP_ALIVE)
-            .set_clean_start(true)
-            .set_max_packet_size(Some(MAX_PACKET));
+        options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_max_packet_size(Some(MAX_PACKET));
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
@@ -62,38 +55,21 @@ impl Dock {
 
         let filter = messages::services(&plan.gateway);
         let subscribed = async {
-            client
-                .subscribe(&filter, QoS::AtLeastOnce)
-                .await
-                .map_err(|e| e.to_string())?;
-            next_suback(&mut connection)
-                .await
-                .map_err(|e| e.to_string())
+            client.subscribe(&filter, QoS::AtLeastOnce).await.map_err(|e| e.to_string())?;
+            next_suback(&mut connection).await.map_err(|e| e.to_string())
         };
         let codes = match time::timeout(PATIENCE, subscribed).await {
             Ok(Ok(codes)) => codes,
             Ok(Err(cause)) => {
-                return Err(SimError::Connect {
-                    who: name,
-                    address,
-                    cause,
-                });
+                return Err(SimError::Connect { who: name, address, cause });
             }
             Err(_) => {
-                return Err(SimError::NoSubAck {
-                    who: name,
-                    filters: filter,
-                    waited: PATIENCE,
-                });
+                return Err(SimError::NoSubAck { who: name, filters: filter, waited: PATIENCE });
             }
         };
         if !matches!(codes[..], [SubscribeReasonCode::Success(_)]) {
             let codes = format!("{codes:?}");
-            return Err(SimError::SubscriptionRefused {
-                who: name,
-                filters: filter,
-                codes,
-            });
+            return Err(SimError::SubscriptionRefused { who: name, filters: filter, codes });
         }
 
         // Unbounded, so that reading never waits for writing: each would wait for the other once both
@@ -127,10 +103,7 @@ impl Dock {
     /// Why the connection ended, if it did so by itself.
     pub fn failure(&self) -> Option<SimError> {
         let cause = self.failure.get()?.clone();
-        Some(SimError::Lost {
-            who: self.name.clone(),
-            cause,
-        })
+        Some(SimError::Lost { who: self.name.clone(), cause })
     }
 
     /// Leaves with a DISCONNECT.
@@ -139,44 +112,26 @@ impl Dock {
     /// If the connection had already ended, or does not end in time.
     pub async fn disconnect(self) -> Result<(), SimError> {
         if self.client.disconnect().await.is_err() {
-            return Err(self
-                .failure()
-                .unwrap_or_else(|| self.lost("it had ended before")));
+            return Err(self.failure().unwrap_or_else(|| self.lost("it had ended before")));
         }
-        let ended = time::timeout(PATIENCE, async {
-            (self.listening.await.is_ok(), self.working.await.is_ok())
-        });
+        let ended = time::timeout(PATIENCE, async { (self.listening.await.is_ok(), self.working.await.is_ok()) });
         let ended = ended.await;
         if let Some(cause) = self.failure.get() {
-            return Err(SimError::Lost {
-                who: self.name,
-                cause: cause.clone(),
-            });
+            return Err(SimError::Lost { who: self.name, cause: cause.clone() });
         }
         match ended {
             Ok((true, true)) => Ok(()),
-            Ok(_) => Err(SimError::Lost {
-                who: self.name,
-                cause: "its task broke off".to_owned(),
-            }),
-            Err(_) => Err(SimError::Lost {
-                who: self.name,
-                cause: "its end did not come".to_owned(),
-            }),
+            Ok(_) => Err(SimError::Lost { who: self.name, cause: "its task broke off".to_owned() }),
+            Err(_) => Err(SimError::Lost { who: self.name, cause: "its end did not come".to_owned() }),
         }
     }
 
     fn lost(&self, cause: &str) -> SimError {
-        SimError::Lost {
-            who: self.name.clone(),
-            cause: cause.to_owned(),
-        }
+        SimError::Lost { who: self.name.clone(), cause: cause.to_owned() }
     }
 }
 
-async fn next_suback(
-    connection: &mut EventLoop,
-) -> Result<Vec<SubscribeReasonCode>, ConnectionError> {
+async fn next_suback(connection: &mut EventLoop) -> Result<Vec<SubscribeReasonCode>, ConnectionError> {
     loop {
         if let Event::Incoming(Packet::SubAck(ack)) = connection.poll().await? {
             return Ok(ack.return_codes);
@@ -186,22 +141,12 @@ async fn next_suback(
 
 /// Reads until the DISCONNECT has gone out or the connection breaks. `rumqttc` would connect again at the
 /// next poll; a broken connection is what the simulation's user wants to hear of.
-async fn listen(
-    mut connection: EventLoop,
-    commands: mpsc::UnboundedSender<Message>,
-    failure: Arc<OnceLock<String>>,
-) {
+async fn listen(mut connection: EventLoop, commands: mpsc::UnboundedSender<Message>, failure: Arc<OnceLock<String>>) {
     loop {
         match connection.poll().await {
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                if commands
-                    .send(Message {
-                        topic,
-                        payload: publish.payload,
-                    })
-                    .is_err()
-                {
+                if commands.send(Message { topic, payload: publish.payload }).is_err() {
                     return;
                 }
             }
@@ -275,20 +220,11 @@ impl Work {
     }
 
     /// Fails once the connection has ended, which ends the work.
-    async fn publish(
-        &self,
-        topic: String,
-        payload: Vec<u8>,
-    ) -> Result<(), rumqttc::v5::ClientError> {
-        let message = Message {
-            topic: topic.clone(),
-            payload: payload.clone().into(),
-        };
+    async fn publish(&self, topic: String, payload: Vec<u8>) -> Result<(), rumqttc::v5::ClientError> {
+        let message = Message { topic: topic.clone(), payload: payload.clone().into() };
         // Noted before it goes, so that whoever receives it finds it noted.
         self.journal.note_sent(message);
-        self.client
-            .publish(topic, QoS::AtLeastOnce, false, payload)
-            .await
+        self.client.publish(topic, QoS::AtLeastOnce, false, payload).await
     }
 
     fn clock(&self) -> u64 {

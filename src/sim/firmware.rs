@@ -6,8 +6,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::messages::{
-    self, Event, Header, ListReply, ListRequest, ListedModule, Reply, Request, ResultCode,
-    StartRequest, SubDevice, Topology, UpdateRequest,
+    self, Event, Header, ListReply, ListRequest, ListedModule, Reply, Request, ResultCode, StartRequest, SubDevice,
+    Topology, UpdateRequest,
 };
 use super::plan::Plan;
 use super::upload::{PARAMETER_ERROR, Upload};
@@ -103,11 +103,7 @@ impl Firmware {
     }
 
     fn list(&self, request: &ListRequest) -> ListReply {
-        let wanted = self
-            .plan
-            .logs
-            .iter()
-            .filter(|logs| request.module_list.contains(&logs.module));
+        let wanted = self.plan.logs.iter().filter(|logs| request.module_list.contains(&logs.module));
         let files = wanted
             .map(|logs| ListedModule {
                 device_sn: self.plan.device(logs.module).to_owned(),
@@ -184,17 +180,13 @@ mod tests {
     }
 
     fn result(reply: Option<Vec<u8>>) -> i64 {
-        messages::decode::<Reply<ResultCode>>(&reply.unwrap())
-            .unwrap()
-            .data
-            .result
+        messages::decode::<Reply<ResultCode>>(&reply.unwrap()).unwrap().data.result
     }
 
     #[test]
     fn a_list_names_the_logs_of_the_modules_asked_for_and_repeats_tid_and_bid() {
         let command = br#"{"method":"fileupload_list","tid":"t","bid":"b","timestamp":1,"data":{"module_list":["3"]}}"#;
-        let reply: Reply<ListReply> =
-            messages::decode(&dock().command(command, NOW).unwrap()).unwrap();
+        let reply: Reply<ListReply> = messages::decode(&dock().command(command, NOW).unwrap()).unwrap();
         assert_eq!((reply.tid.as_str(), reply.bid.as_str()), ("t", "b"));
         assert_eq!(reply.data.files.len(), 1);
         assert_eq!(reply.data.files[0].module, Module::Dock);
@@ -206,9 +198,8 @@ mod tests {
         let mut dock = dock();
         let command = start(&dock, "first");
         assert_eq!(result(dock.command(&command, NOW)), 0);
-        let event = |dock: &mut Firmware| -> Event<Progress> {
-            messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap()
-        };
+        let event =
+            |dock: &mut Firmware| -> Event<Progress> { messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap() };
         let (one, two) = (event(&mut dock), event(&mut dock));
         assert_eq!((one.bid.as_str(), two.bid.as_str()), ("first", "first"));
         assert_ne!(one.tid, two.tid);
@@ -234,13 +225,11 @@ mod tests {
         let mut dock = dock();
         let command = start(&dock, "first");
         dock.command(&command, NOW);
-        let cancel = br#"{"method":"fileupload_update","tid":"t","bid":"b","data":{"status":"cancel","module_list":["0","3"]}}"#;
+        let cancel =
+            br#"{"method":"fileupload_update","tid":"t","bid":"b","data":{"status":"cancel","module_list":["0","3"]}}"#;
         assert_eq!(result(dock.command(cancel, NOW)), 0);
         let last: Event<Progress> = messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap();
-        assert_eq!(
-            (last.bid.as_str(), last.data.output.status.as_str()),
-            ("first", "canceled")
-        );
+        assert_eq!((last.bid.as_str(), last.data.output.status.as_str()), ("first", "canceled"));
         assert_eq!(dock.advance(TICK, NOW), None);
     }
 
@@ -248,13 +237,7 @@ mod tests {
     fn what_it_does_not_understand_it_does_not_answer() {
         let mut dock = dock();
         assert_eq!(dock.command(b"not json", NOW), None);
-        assert_eq!(
-            dock.command(
-                br#"{"method":"takeoff","tid":"t","bid":"b","data":{}}"#,
-                NOW
-            ),
-            None
-        );
+        assert_eq!(dock.command(br#"{"method":"takeoff","tid":"t","bid":"b","data":{}}"#, NOW), None);
         let odd = br#"{"method":"fileupload_start","tid":"t","bid":"b","data":{}}"#;
         assert_eq!(result(dock.command(odd, NOW)), PARAMETER_ERROR);
     }

@@ -40,28 +40,18 @@ impl Inbox {
                         }
                     }
                     Err(broadcast::error::RecvError::Lagged(count)) => {
-                        return Err(SimError::Missed {
-                            who: self.who.clone(),
-                            count,
-                        });
+                        return Err(SimError::Missed { who: self.who.clone(), count });
                     }
                     Err(broadcast::error::RecvError::Closed) => {
                         let cause = format!("while it waited for {awaited}");
-                        return Err(SimError::Lost {
-                            who: self.who.clone(),
-                            cause,
-                        });
+                        return Err(SimError::Lost { who: self.who.clone(), cause });
                     }
                 }
             }
         };
         match time::timeout(patience, found).await {
             Ok(found) => found,
-            Err(_) => Err(SimError::Silence {
-                who: self.who.clone(),
-                awaited: awaited.to_owned(),
-                waited: patience,
-            }),
+            Err(_) => Err(SimError::Silence { who: self.who.clone(), awaited: awaited.to_owned(), waited: patience }),
         }
     }
 }

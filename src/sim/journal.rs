@@ -33,10 +33,7 @@ struct Pages {
 impl Journal {
     /// Keeps the last `keep` messages each way; 0 keeps none.
     pub fn keeping(keep: usize) -> Self {
-        Self {
-            keep,
-            pages: Arc::default(),
-        }
+        Self { keep, pages: Arc::default() }
     }
 
     /// What the dock received, oldest first.
@@ -70,10 +67,7 @@ mod tests {
     use super::*;
 
     fn message(topic: &str) -> Message {
-        Message {
-            topic: topic.to_owned(),
-            payload: Bytes::new(),
-        }
+        Message { topic: topic.to_owned(), payload: Bytes::new() }
     }
 
     #[test]

@@ -368,10 +368,7 @@ mod tests {
         let event = Event {
             bid: "b".into(),
             data: Progress {
-                output: ProgressOutput {
-                    ext: ProgressExt { files: vec![] },
-                    status: "ok".into(),
-                },
+                output: ProgressOutput { ext: ProgressExt { files: vec![] }, status: "ok".into() },
                 result: 0,
             },
             method: PROGRESS.into(),
@@ -388,7 +385,8 @@ mod tests {
 
     #[test]
     fn the_published_cancel_without_a_timestamp_is_read() {
-        let sample = br#"{"method":"fileupload_update","tid":"t","bid":"b","data":{"status":"cancel","module_list":["0","3"]}}"#;
+        let sample =
+            br#"{"method":"fileupload_update","tid":"t","bid":"b","data":{"status":"cancel","module_list":["0","3"]}}"#;
         let request: Request<UpdateRequest> = decode(sample).unwrap();
         assert_eq!(request.timestamp, 0);
         assert_eq!(request.data.module_list, [Module::Aircraft, Module::Dock]);

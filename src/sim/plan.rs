@@ -66,14 +66,8 @@ impl Plan {
     pub fn from_seed(seed: u64, now_ms: u64) -> Self {
         let mut random = Random::new(seed);
         let logs = vec![
-            ModuleLogs {
-                module: Module::Aircraft,
-                boots: boots(&mut random, 3, 24_000_000, now_ms),
-            },
-            ModuleLogs {
-                module: Module::Dock,
-                boots: boots(&mut random, 2, 21_000_000, now_ms),
-            },
+            ModuleLogs { module: Module::Aircraft, boots: boots(&mut random, 3, 24_000_000, now_ms) },
+            ModuleLogs { module: Module::Dock, boots: boots(&mut random, 2, 21_000_000, now_ms) },
         ];
         Self {
             // The shapes of real serial numbers: a Dock 3 has 14 characters, an aircraft 20.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::messages::{
-    FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput, StartRequest,
-};
+use super::messages::{FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput, StartRequest};
 use super::plan::{Outcome, Plan};
 use super::random::Random;
 
@@ -86,10 +84,7 @@ impl Upload {
             let mut size = 0;
             let mut content = plan.seed;
             for wanted in &file.list {
-                let boot = logs
-                    .boots
-                    .iter()
-                    .find(|boot| boot.boot_index == wanted.boot_index);
+                let boot = logs.boots.iter().find(|boot| boot.boot_index == wanted.boot_index);
                 size += boot.ok_or(PARAMETER_ERROR)?.size;
                 content = Random::new(content ^ u64::from(wanted.boot_index)).next();
             }
@@ -130,11 +125,7 @@ impl Upload {
 
     /// Lets `passed` go by; `now_ms` is when that was, on the dock's clock.
     pub fn advance(&mut self, passed: Duration, now_ms: u64) {
-        let uploading = self
-            .archives
-            .iter()
-            .filter(|a| a.stage == Stage::Uploading)
-            .count();
+        let uploading = self.archives.iter().filter(|a| a.stage == Stage::Uploading).count();
         let share = self.rate / u64::try_from(uploading.max(1)).unwrap_or(1);
         for archive in &mut self.archives {
             archive.stage = match archive.stage {
@@ -148,9 +139,7 @@ impl Upload {
                     let bytes = archive.rate.saturating_mul(millis(passed)) / 1000;
                     archive.sent = (archive.sent + bytes).min(archive.size);
                     match self.outcome {
-                        Outcome::Fail { code, at_percent } if archive.percent() >= at_percent => {
-                            Stage::Failed(code)
-                        }
+                        Outcome::Fail { code, at_percent } if archive.percent() >= at_percent => Stage::Failed(code),
                         _ if archive.sent == archive.size => Stage::Ok,
                         _ => Stage::Uploading,
                     }
@@ -175,17 +164,10 @@ impl Upload {
     pub fn progress(&self) -> Progress {
         Progress {
             output: ProgressOutput {
-                ext: ProgressExt {
-                    files: self.archives.iter().map(Archive::report).collect(),
-                },
+                ext: ProgressExt { files: self.archives.iter().map(Archive::report).collect() },
                 status: self.status().to_owned(),
             },
-            result: self
-                .archives
-                .iter()
-                .map(Archive::result)
-                .find(|code| *code != 0)
-                .unwrap_or(0),
+            result: self.archives.iter().map(Archive::result).find(|code| *code != 0).unwrap_or(0),
         }
     }
 
@@ -239,11 +221,7 @@ impl Archive {
             size: self.size,
             device_sn: self.device_sn.clone(),
             key: self.key.clone(),
-            fingerprint: if packed {
-                self.fingerprint.clone()
-            } else {
-                String::new()
-            },
+            fingerprint: if packed { self.fingerprint.clone() } else { String::new() },
             progress: FileProgress {
                 current_step,
                 total_step: STEPS,
@@ -282,13 +260,7 @@ mod tests {
             .iter()
             .map(|logs| StartFile {
                 device_sn: plan.device(logs.module).to_owned(),
-                list: logs
-                    .boots
-                    .iter()
-                    .map(|b| BootIndex {
-                        boot_index: b.boot_index,
-                    })
-                    .collect(),
+                list: logs.boots.iter().map(|b| BootIndex { boot_index: b.boot_index }).collect(),
                 module: logs.module,
                 object_key: format!("logs/{}.tar", logs.module.name()),
             })
@@ -311,10 +283,7 @@ mod tests {
     }
 
     fn started(outcome: Outcome) -> Upload {
-        let plan = Plan {
-            outcome,
-            ..Plan::from_seed(5, NOW)
-        };
+        let plan = Plan { outcome, ..Plan::from_seed(5, NOW) };
         Upload::start(&plan, "bid", &everything(&plan)).unwrap()
     }
 
@@ -334,10 +303,7 @@ mod tests {
     #[test]
     fn an_upload_goes_through_pull_zip_and_uploading_to_ok() {
         let seen = run(&mut started(Outcome::Complete));
-        let mut words: Vec<String> = seen
-            .iter()
-            .map(|p| p.output.ext.files[0].progress.status.clone())
-            .collect();
+        let mut words: Vec<String> = seen.iter().map(|p| p.output.ext.files[0].progress.status.clone()).collect();
         words.dedup();
         assert_eq!(words, ["file_pull", "file_zip", "file_uploading", "ok"]);
         let last = seen.last().unwrap();
@@ -347,11 +313,7 @@ mod tests {
             assert_eq!(file.fingerprint.len(), 32);
             assert!(file.progress.finish_time > NOW);
         }
-        assert!(
-            seen[..seen.len() - 1]
-                .iter()
-                .all(|p| p.output.status == "in_progress")
-        );
+        assert!(seen[..seen.len() - 1].iter().all(|p| p.output.status == "in_progress"));
     }
 
     #[test]
@@ -380,10 +342,7 @@ mod tests {
         }
         for file in upload.progress().output.ext.files {
             let rate = file.progress.upload_rate;
-            assert!(
-                (3_800_000..=5_200_000).contains(&rate),
-                "{rate} of 9,000,000 for two"
-            );
+            assert!((3_800_000..=5_200_000).contains(&rate), "{rate} of 9,000,000 for two");
         }
     }
 
@@ -414,16 +373,8 @@ mod tests {
 
     #[test]
     fn a_failing_upload_says_its_code_for_the_whole_and_for_each_file() {
-        let last = run(&mut started(Outcome::Fail {
-            code: 324_019,
-            at_percent: 40,
-        }))
-        .pop()
-        .unwrap();
-        assert_eq!(
-            (last.result, last.output.status.as_str()),
-            (324_019, "failed")
-        );
+        let last = run(&mut started(Outcome::Fail { code: 324_019, at_percent: 40 })).pop().unwrap();
+        assert_eq!((last.result, last.output.status.as_str()), (324_019, "failed"));
         for file in last.output.ext.files {
             assert_eq!(file.progress.result, 324_019);
             assert!((40..100).contains(&file.progress.progress));
@@ -434,24 +385,12 @@ mod tests {
     fn a_start_is_rejected_with_the_planned_code_or_when_a_log_does_not_exist() {
         let plan = Plan::from_seed(5, NOW);
         let mut request = everything(&plan);
-        let rejecting = Plan {
-            outcome: Outcome::Reject { code: 314_000 },
-            ..plan.clone()
-        };
-        assert_eq!(
-            Upload::start(&rejecting, "b", &request).unwrap_err(),
-            314_000
-        );
+        let rejecting = Plan { outcome: Outcome::Reject { code: 314_000 }, ..plan.clone() };
+        assert_eq!(Upload::start(&rejecting, "b", &request).unwrap_err(), 314_000);
         request.params.files[0].list[0].boot_index = 1;
-        assert_eq!(
-            Upload::start(&plan, "b", &request).unwrap_err(),
-            PARAMETER_ERROR
-        );
+        assert_eq!(Upload::start(&plan, "b", &request).unwrap_err(), PARAMETER_ERROR);
         request.params.files.clear();
-        assert_eq!(
-            Upload::start(&plan, "b", &request).unwrap_err(),
-            PARAMETER_ERROR
-        );
+        assert_eq!(Upload::start(&plan, "b", &request).unwrap_err(), PARAMETER_ERROR);
     }
 
     #[test]

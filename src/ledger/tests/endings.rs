@@ -15,32 +15,14 @@ fn is_free(desk: &Desk) -> bool {
 
 #[test]
 fn every_terminal_output_status_ends_the_upload_and_frees_the_slot() {
-    for outcome in [
-        Outcome::Ok,
-        Outcome::Failed,
-        Outcome::Rejected,
-        Outcome::Canceled,
-        Outcome::Timeout,
-    ] {
+    for outcome in [Outcome::Ok, Outcome::Failed, Outcome::Rejected, Outcome::Canceled, Outcome::Timeout] {
         let desk = Desk::new();
         active(&desk, &["3"]);
         desk.wait(60);
         let ended = desk.progress("a", outcome.as_str(), &[("3", outcome.as_str())]);
-        assert!(
-            saw(
-                &ended,
-                Observation::Ended {
-                    outcome,
-                    modules: Modules::Dock
-                }
-            ),
-            "{outcome:?}"
-        );
+        assert!(saw(&ended, Observation::Ended { outcome, modules: Modules::Dock }), "{outcome:?}");
         assert!(saw(&ended, Observation::UploadDuration(60_000)));
-        assert_eq!(
-            saw(&ended, Observation::FileSize(155_232)),
-            outcome == Outcome::Ok
-        );
+        assert_eq!(saw(&ended, Observation::FileSize(155_232)), outcome == Outcome::Ok);
         assert_eq!(desk.outcomes(), [outcome]);
         assert!(is_free(&desk));
     }
@@ -48,12 +30,7 @@ fn every_terminal_output_status_ends_the_upload_and_frees_the_slot() {
 
 #[test]
 fn all_files_over_end_the_upload_only_where_the_output_has_no_status() {
-    for (status, ends) in [
-        ("", true),
-        ("in_progress", false),
-        ("uploading", false),
-        ("sent", false),
-    ] {
+    for (status, ends) in [("", true), ("in_progress", false), ("uploading", false), ("sent", false)] {
         let desk = Desk::new();
         active(&desk, &["0", "3"]);
         desk.progress("a", status, &[("0", "ok"), ("3", "file_zip")]);
@@ -80,22 +57,12 @@ fn a_fault_of_one_file_does_not_end_an_upload_whose_status_is_going_on() {
     active(&desk, &["3"]);
     let mut faulty = file("3", "in_progress", "");
     faulty.result = Some(324_019);
-    let progress = Progress {
-        status: "in_progress",
-        files: [faulty].into_iter().collect(),
-        ..Progress::default()
-    };
+    let progress = Progress { status: "in_progress", files: [faulty].into_iter().collect(), ..Progress::default() };
     desk.say(DOCK, "", "a", Body::Progress(progress));
     assert_eq!(desk.states(), ["active"]);
-    assert_eq!(
-        desk.view().running[0].files[0].meaning,
-        Some("Network anomaly at the dock. Log upload failed")
-    );
+    assert_eq!(desk.view().running[0].files[0].meaning, Some("Network anomaly at the dock. Log upload failed"));
     let ended = desk.progress("a", "failed", &[("3", "failed")]);
-    assert!(
-        saw(&ended, Observation::ResultCode(324_019)),
-        "the file's code is why it failed"
-    );
+    assert!(saw(&ended, Observation::ResultCode(324_019)), "the file's code is why it failed");
     assert_eq!(desk.view().history[0].code, Some(324_019));
 }
 
@@ -104,18 +71,9 @@ fn an_unknown_status_word_means_still_going_on_and_is_kept() {
     let desk = Desk::new();
     desk.start("a", 1, &["3"]);
     let seen = desk.progress("a", "uploading", &[("3", "partially_done")]);
-    assert_eq!(
-        seen.observations
-            .iter()
-            .filter(|seen| **seen == Observation::UnknownStatusWord)
-            .count(),
-        2
-    );
+    assert_eq!(seen.observations.iter().filter(|seen| **seen == Observation::UnknownStatusWord).count(), 2);
     let running = &desk.view().running[0];
-    assert_eq!(
-        (running.state, &*running.status, &*running.files[0].status),
-        ("active", "uploading", "partially_done")
-    );
+    assert_eq!((running.state, &*running.status, &*running.files[0].status), ("active", "uploading", "partially_done"));
 }
 
 #[test]
@@ -134,19 +92,9 @@ fn a_refusal_ends_the_upload_unless_another_sending_was_accepted() {
     desk.start("a", 1, &["3"]);
     let ended = desk.reply("a", 314_000);
     assert!(saw(&ended, Observation::ResultCode(314_000)));
-    assert_eq!(
-        ended
-            .observations
-            .iter()
-            .filter(|seen| matches!(seen, Observation::ResultCode(_)))
-            .count(),
-        1
-    );
+    assert_eq!(ended.observations.iter().filter(|seen| matches!(seen, Observation::ResultCode(_))).count(), 1);
     assert_eq!(desk.outcomes(), [Outcome::Rejected]);
-    assert_eq!(
-        desk.view().history[0].meaning,
-        Some("Operation not supported. Check device status")
-    );
+    assert_eq!(desk.view().history[0].meaning, Some("Operation not supported. Check device status"));
     assert!(is_free(&desk));
 
     let desk = Desk::new();
@@ -173,11 +121,7 @@ fn an_acceptance_that_comes_after_the_refusal_of_another_sending_takes_the_slot_
     desk.reply("a2", 325_009);
     desk.start("b", 2, &["3"]);
     assert!(saw(&desk.reply("a1", 0), Observation::Late));
-    assert_eq!(
-        desk.view().running[0].aliases[0].bid,
-        "b",
-        "not if another has it by now"
-    );
+    assert_eq!(desk.view().running[0].aliases[0].bid, "b", "not if another has it by now");
 }
 
 #[test]
@@ -210,15 +154,8 @@ fn time_ends_what_nobody_answers_or_continues() {
         reach(&desk);
         desk.wait(limit - 1);
         assert!(desk.tick().is_empty(), "{outcome:?} too early");
-        assert_eq!(
-            desk.ledger.next_deadline(),
-            Some(desk.wait(1).now()),
-            "{outcome:?}"
-        );
-        assert!(desk.tick().contains(&Observation::Ended {
-            outcome,
-            modules: Modules::Dock
-        }));
+        assert_eq!(desk.ledger.next_deadline(), Some(desk.wait(1).now()), "{outcome:?}");
+        assert!(desk.tick().contains(&Observation::Ended { outcome, modules: Modules::Dock }));
         assert_eq!(desk.outcomes(), [outcome]);
         assert_eq!(desk.ledger.active(), (0, 0, 0));
         assert_eq!(desk.ledger.next_deadline(), None);
@@ -233,13 +170,7 @@ fn time_counts_even_if_no_tick_comes_by() {
     desk.wait(15);
     let passed = desk.start("b", 2, &["3"]);
     assert_eq!(passed.refused, None);
-    assert!(saw(
-        &passed,
-        Observation::Ended {
-            outcome: Outcome::Unanswered,
-            modules: Modules::Dock
-        }
-    ));
+    assert!(saw(&passed, Observation::Ended { outcome: Outcome::Unanswered, modules: Modules::Dock }));
 }
 
 #[test]
@@ -280,16 +211,10 @@ fn a_dock_that_speaks_is_present_whatever_its_client_id() {
     desk.ledger.client_back("bridge", desk.now());
     assert!(desk.view().present);
     desk.ledger.client_gone(DOCK, desk.now());
-    assert!(
-        desk.view().present,
-        "a second connection under the serial number does not matter"
-    );
+    assert!(desk.view().present, "a second connection under the serial number does not matter");
     desk.ledger.client_gone("bridge", desk.now());
     desk.wait(120);
-    assert!(desk.tick().contains(&Observation::Ended {
-        outcome: Outcome::Lost,
-        modules: Modules::Dock
-    }));
+    assert!(desk.tick().contains(&Observation::Ended { outcome: Outcome::Lost, modules: Modules::Dock }));
 }
 
 #[test]
@@ -341,27 +266,14 @@ fn cancel_of_one_of_two_modules_leaves_the_other_going() {
     desk.cancel("c", &["0"]);
     desk.cancel_reply("c", 0);
     assert_eq!(desk.states(), ["active"]);
-    let cancelling = |desk: &Desk| {
-        desk.view().running[0]
-            .files
-            .iter()
-            .map(|file| file.cancelling)
-            .collect::<Vec<_>>()
-    };
+    let cancelling = |desk: &Desk| desk.view().running[0].files.iter().map(|file| file.cancelling).collect::<Vec<_>>();
     assert_eq!(cancelling(&desk), [true, false]);
     desk.wait(30);
     desk.tick();
     assert_eq!(desk.states(), ["active"]);
-    assert_eq!(
-        desk.view().running[0].files[0].outcome,
-        Some(Outcome::Canceled)
-    );
+    assert_eq!(desk.view().running[0].files[0].outcome, Some(Outcome::Canceled));
     desk.progress("a", "", &[("3", "ok")]);
-    assert_eq!(
-        desk.outcomes(),
-        [Outcome::Ok],
-        "what was not cancelled has arrived"
-    );
+    assert_eq!(desk.outcomes(), [Outcome::Ok], "what was not cancelled has arrived");
 }
 
 #[test]
@@ -389,11 +301,7 @@ fn a_pending_upload_can_be_cancelled() {
 
 #[test]
 fn with_no_modules_known_only_a_cancel_of_all_cancels_the_upload() {
-    for (modules, state) in [
-        (&["0"][..], "active"),
-        (&["0", "3"], "cancelling"),
-        (&[], "cancelling"),
-    ] {
+    for (modules, state) in [(&["0"][..], "active"), (&["0", "3"], "cancelling"), (&[], "cancelling")] {
         let desk = Desk::new();
         active(&desk, &[]);
         desk.cancel("c", modules);

@@ -27,10 +27,7 @@ impl Desk {
     }
 
     pub(super) fn with(rules: Rules) -> Desk {
-        Desk {
-            ledger: Ledger::new(rules),
-            now: Cell::new(1_700_000_000_000),
-        }
+        Desk { ledger: Ledger::new(rules), now: Cell::new(1_700_000_000_000) }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -48,60 +45,30 @@ impl Desk {
     }
 
     pub(super) fn say(&self, client: &str, tid: &str, bid: &str, body: Body<'_>) -> Effects {
-        self.ledger.apply(
-            DOCK,
-            &Event {
-                client,
-                tid,
-                bid,
-                body,
-            },
-            self.now(),
-        )
+        self.ledger.apply(DOCK, &Event { client, tid, bid, body }, self.now())
     }
 
     /// A start named `bid` (tid `t-bid`) with this data.
     pub(super) fn start(&self, bid: &str, data: u64, modules: &[&str]) -> Effects {
-        let files = modules.iter().map(|module| StartFile {
-            module: Module::read(module),
-            object_key: "",
-            device_sn: "",
-        });
-        let start = Start {
-            digest: Some(Digest(data)),
-            files: files.collect(),
-            ambiguous: false,
-        };
+        let files =
+            modules.iter().map(|module| StartFile { module: Module::read(module), object_key: "", device_sn: "" });
+        let start = Start { digest: Some(Digest(data)), files: files.collect(), ambiguous: false };
         self.say("backend", &format!("t-{bid}"), bid, Body::Start(start))
     }
 
     pub(super) fn reply(&self, bid: &str, result: i64) -> Effects {
-        self.say(
-            DOCK,
-            &format!("t-{bid}"),
-            bid,
-            Body::StartReply(Some(result)),
-        )
+        self.say(DOCK, &format!("t-{bid}"), bid, Body::StartReply(Some(result)))
     }
 
     /// A progress event with this `output.status` and, for each module, this `progress.status`.
     pub(super) fn progress(&self, bid: &str, status: &str, files: &[(&str, &str)]) -> Effects {
-        let files = files
-            .iter()
-            .map(|(module, status)| file(module, status, ""));
-        let progress = Progress {
-            status,
-            files: files.collect(),
-            ..Progress::default()
-        };
+        let files = files.iter().map(|(module, status)| file(module, status, ""));
+        let progress = Progress { status, files: files.collect(), ..Progress::default() };
         self.say(DOCK, "", bid, Body::Progress(progress))
     }
 
     pub(super) fn cancel(&self, tid: &str, modules: &[&str]) -> Effects {
-        let slots = modules
-            .iter()
-            .map(|module| Module::read(module).slots())
-            .fold(Slots::NONE, Slots::with);
+        let slots = modules.iter().map(|module| Module::read(module).slots()).fold(Slots::NONE, Slots::with);
         self.say("backend", tid, tid, Body::Cancel(slots.or_all()))
     }
 
@@ -110,27 +77,17 @@ impl Desk {
     }
 
     pub(super) fn view(&self) -> GatewayView {
-        self.ledger
-            .gateway(DOCK, self.now())
-            .expect("the gateway has state")
+        self.ledger.gateway(DOCK, self.now()).expect("the gateway has state")
     }
 
     /// The states of what is running.
     pub(super) fn states(&self) -> Vec<&'static str> {
-        self.view()
-            .running
-            .iter()
-            .map(|upload| upload.state)
-            .collect()
+        self.view().running.iter().map(|upload| upload.state).collect()
     }
 
     /// How the uploads ended, the last first.
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
-        self.view()
-            .history
-            .iter()
-            .filter_map(|upload| upload.outcome)
-            .collect()
+        self.view().history.iter().filter_map(|upload| upload.outcome).collect()
     }
 }
 

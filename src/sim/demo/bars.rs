@@ -27,30 +27,16 @@ struct Row {
 
 impl Bars {
     pub(super) fn new<W: Write>(terminal: &Terminal<W>) -> Self {
-        let template = if terminal.has_colour() {
-            COLOURED_BAR
-        } else {
-            BAR
-        };
+        let template = if terminal.has_colour() { COLOURED_BAR } else { BAR };
         let style = ProgressStyle::with_template(template)
             .expect("the template is a constant that the tests draw with")
             .progress_chars("█▌░");
-        let live = terminal
-            .is_live()
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(15)));
-        Self {
-            live,
-            style,
-            rows: BTreeMap::new(),
-        }
+        let live = terminal.is_live().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(15)));
+        Self { live, style, rows: BTreeMap::new() }
     }
 
     /// Shows what a progress event says of one archive.
-    pub(super) fn show<W: Write>(
-        &mut self,
-        terminal: &mut Terminal<W>,
-        file: &ProgressFile,
-    ) -> io::Result<()> {
+    pub(super) fn show<W: Write>(&mut self, terminal: &mut Terminal<W>, file: &ProgressFile) -> io::Result<()> {
         let (live, style) = (&self.live, &self.style);
         let row = self.rows.entry(file.module).or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::hidden());
@@ -138,11 +124,7 @@ mod tests {
         for (progress, status) in events {
             bars.show(&mut terminal, &file(*progress, status)).unwrap();
         }
-        String::from_utf8(out)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
     }
 
     #[test]
@@ -159,10 +141,7 @@ mod tests {
         ]);
         let percents: Vec<&str> = shown.iter().map(|line| line[13..19].trim()).collect();
         assert_eq!(percents, ["0 %", "26 %", "80 %", "100 %"], "{shown:#?}");
-        assert_eq!(
-            shown[1],
-            "     dock      26 %   5.2 / 20.0 MB   4.5 MB/s  uploading"
-        );
+        assert_eq!(shown[1], "     dock      26 %   5.2 / 20.0 MB   4.5 MB/s  uploading");
     }
 
     #[test]

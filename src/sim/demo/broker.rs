@@ -31,23 +31,15 @@ impl Broker {
             listener.bind = free_port;
         }
         settings.http.bind = free_port;
-        let server = Server::bind(settings)
-            .await
-            .map_err(|cause| DemoError::Broker(cause.into()))?;
+        let server = Server::bind(settings).await.map_err(|cause| DemoError::Broker(cause.into()))?;
         let mqtt = server.mqtt_addresses().first().copied();
         let mqtt = mqtt.ok_or_else(|| DemoError::Broker("it has no MQTT listener".into()))?;
-        let at = Addresses {
-            mqtt,
-            http: server.http_address(),
-        };
+        let at = Addresses { mqtt, http: server.http_address() };
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             // Dropping the sender asks for the same as sending.
             let shutdown = async { drop(stopped.await) };
-            server
-                .run(shutdown)
-                .await
-                .map_err(|cause| DemoError::Stop(cause.to_string()))
+            server.run(shutdown).await.map_err(|cause| DemoError::Stop(cause.to_string()))
         });
         Ok(Self { at, stop, running })
     }
@@ -58,9 +50,7 @@ impl Broker {
         match time::timeout(PATIENCE, self.running).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(broken)) => Err(DemoError::Stop(broken.to_string())),
-            Err(_) => Err(DemoError::Stop(format!(
-                "it was still there after {PATIENCE:?}"
-            ))),
+            Err(_) => Err(DemoError::Stop(format!("it was still there after {PATIENCE:?}"))),
         }
     }
 }

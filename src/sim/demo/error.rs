@@ -70,9 +70,5 @@ pub(super) fn expect<T: PartialEq + std::fmt::Debug>(
     if expected == came {
         return Ok(());
     }
-    Err(DemoError::Unexpected {
-        what: what.into(),
-        expected: format!("{expected:?}"),
-        came: format!("{came:?}"),
-    })
+    Err(DemoError::Unexpected { what: what.into(), expected: format!("{expected:?}"), came: format!("{came:?}") })
 }

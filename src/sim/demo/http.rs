@@ -27,37 +27,24 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> Result<String, DemoE
     });
     let answer = match answer.await {
         Ok(answer) => answer.and_then(|answer| body(&answer)),
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {PATIENCE:?}"),
-        )),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}"))),
     };
-    answer.map_err(|source| DemoError::Http {
-        address,
-        path: path.to_owned(),
-        source,
-    })
+    answer.map_err(|source| DemoError::Http { address, path: path.to_owned(), source })
 }
 
 fn body(answer: &str) -> io::Result<String> {
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer"))?;
+    let (head, body) =
+        answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer"))?;
     let status = head.lines().next().unwrap_or_default();
     if status.split_whitespace().nth(1) != Some("200") {
-        return Err(io::Error::other(format!(
-            "expected 200, but it was {status:?}"
-        )));
+        return Err(io::Error::other(format!("expected 200, but it was {status:?}")));
     }
     Ok(body.to_owned())
 }
 
 /// The sum of a metric's samples that have all of these labels; None if there is no such sample.
 pub(super) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-    let wanted: Vec<String> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}=\"{value}\""))
-        .collect();
+    let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
     let values = metrics.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let rest = series.strip_prefix(name)?;
@@ -66,10 +53,7 @@ pub(super) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> Opti
             _ => rest.strip_prefix('{')?.strip_suffix('}')?,
         };
         let given: Vec<&str> = set.split(',').collect();
-        wanted
-            .iter()
-            .all(|label| given.contains(&label.as_str()))
-            .then(|| value.parse::<f64>().ok())?
+        wanted.iter().all(|label| given.contains(&label.as_str())).then(|| value.parse::<f64>().ok())?
     });
     values.reduce(|sum, value| sum + value)
 }
@@ -84,10 +68,7 @@ mod tests {
     #[test]
     fn samples_with_the_labels_asked_for_are_summed() {
         assert_eq!(sample(METRICS, "a_total", &[("outcome", "ok")]), Some(3.0));
-        assert_eq!(
-            sample(METRICS, "a_total", &[("outcome", "ok"), ("module", "3")]),
-            Some(1.0)
-        );
+        assert_eq!(sample(METRICS, "a_total", &[("outcome", "ok"), ("module", "3")]), Some(1.0));
         assert_eq!(sample(METRICS, "a_total", &[]), Some(7.0));
         assert_eq!(sample(METRICS, "up", &[]), Some(1.0));
     }
@@ -100,10 +81,7 @@ mod tests {
 
     #[test]
     fn only_an_answer_of_200_has_a_body() {
-        assert_eq!(
-            body("HTTP/1.0 200 OK\r\na: b\r\n\r\nhello").unwrap(),
-            "hello"
-        );
+        assert_eq!(body("HTTP/1.0 200 OK\r\na: b\r\n\r\nhello").unwrap(), "hello");
         assert!(body("HTTP/1.0 404 Not Found\r\n\r\nx").is_err());
         assert!(body("nonsense").is_err());
     }

@@ -43,11 +43,7 @@ const METRICS: [Expected; 7] = [
     ("dockgate_uploads_started_total", &[], 2.0),
     ("dockgate_uploads_refused_total", &[], 1.0),
     ("dockgate_uploads_ended_total", &[], 2.0),
-    (
-        "dockgate_uploads_ended_total",
-        &[("outcome", "canceled")],
-        1.0,
-    ),
+    ("dockgate_uploads_ended_total", &[("outcome", "canceled")], 1.0),
     ("dockgate_uploads_ended_total", &[("outcome", "ok")], 1.0),
     ("dockgate_uploads_running", &[], 0.0),
     ("dockgate_hook_parse_failures_total", &[], 0.0),
@@ -105,39 +101,19 @@ impl From<&ProgressFile> for File {
 
 impl Story<'_> {
     /// Reads both, compares, and shows.
-    pub(super) async fn check<W: Write>(
-        &self,
-        http: SocketAddr,
-        terminal: &mut Terminal<W>,
-    ) -> Result<(), DemoError> {
+    pub(super) async fn check<W: Write>(&self, http: SocketAddr, terminal: &mut Terminal<W>) -> Result<(), DemoError> {
         self.metrics(http).await?;
-        terminal
-            .step("/metrics", "agrees", " with what was done:")
-            .await?;
+        terminal.step("/metrics", "agrees", " with what was done:").await?;
         for (name, labels, value) in METRICS {
-            let labels: Vec<_> = labels
-                .iter()
-                .map(|(key, value)| format!("{key}=\"{value}\""))
-                .collect();
-            let set = if labels.is_empty() {
-                String::new()
-            } else {
-                format!("{{{}}}", labels.join(","))
-            };
+            let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+            let set = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
             terminal.line(&format!("{:<52} {value}", format!("{name}{set}")))?;
         }
         let rows = self.uploads(http).await?;
         self.gateway(http).await?;
-        let rest = format!(
-            " with what was done: {} uploads, 1 refused start",
-            rows.len()
-        );
+        let rest = format!(" with what was done: {} uploads, 1 refused start", rows.len());
         terminal.step("/api/v1/uploads", "agrees", &rest).await?;
-        terminal.table(
-            &["upload", "outcome", "aircraft", "dock"],
-            &[0, 2, 3],
-            &rows,
-        )?;
+        terminal.table(&["upload", "outcome", "aircraft", "dock"], &[0, 2, 3], &rows)?;
         Ok(())
     }
 
@@ -172,11 +148,7 @@ impl Story<'_> {
             let what = |field| format!("the {field} of the {outcome} upload in the ledger");
             expect(what("state"), &"ended", &upload.state.as_str())?;
             expect(what("outcome"), &Some(outcome), &upload.outcome.as_deref())?;
-            let bids: Vec<&str> = upload
-                .aliases
-                .iter()
-                .map(|alias| alias.bid.as_str())
-                .collect();
+            let bids: Vec<&str> = upload.aliases.iter().map(|alias| alias.bid.as_str()).collect();
             expect(what("bids"), &vec![told.bid], &bids)?;
             let mut files: Vec<File> = told.last.output.ext.files.iter().map(File::from).collect();
             files.sort();
@@ -196,26 +168,15 @@ impl Story<'_> {
     async fn gateway(&self, http: SocketAddr) -> Result<(), DemoError> {
         let path = format!("/api/v1/gateways/{}", self.gateway);
         let gateway: Gateway = read(http, &path).await?;
-        expect(
-            "the gateway in the ledger",
-            &self.gateway,
-            &gateway.gateway.as_str(),
-        )?;
-        expect(
-            "the refused starts of the gateway in the ledger",
-            &1,
-            &gateway.refused,
-        )
+        expect("the gateway in the ledger", &self.gateway, &gateway.gateway.as_str())?;
+        expect("the refused starts of the gateway in the ledger", &1, &gateway.refused)
     }
 }
 
 async fn read<T: DeserializeOwned>(http: SocketAddr, path: &str) -> Result<T, DemoError> {
     let text = get(http, path).await?;
     keeps_secrets(path, &text)?;
-    serde_json::from_str(&text).map_err(|source| DemoError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_str(&text).map_err(|source| DemoError::Json { path: path.to_owned(), source })
 }
 
 /// Credentials are for the dock alone.

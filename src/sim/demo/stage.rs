@@ -14,8 +14,8 @@ use super::bars::Bars;
 use super::error::{DemoError, expect};
 use super::terminal::Terminal;
 use crate::sim::messages::{
-    self, BootIndex, Credentials, Event, Header, ListReply, ListedModule, Progress, StartFile,
-    StartParams, StartRequest,
+    self, BootIndex, Credentials, Event, Header, ListReply, ListedModule, Progress, StartFile, StartParams,
+    StartRequest,
 };
 use crate::sim::{Backend, Dock, Exchange, Inbox, Journal, Message, Plan, SimError, now_ms};
 
@@ -28,11 +28,7 @@ const JOURNAL: usize = 4096;
 /// The seed of the dock that is shown.
 const SEED: u64 = 20_260_501;
 /// What the object store would be opened with. Nobody but the dock may ever see it.
-pub(super) const SECRETS: [&str; 3] = [
-    "demo-access-key-id",
-    "demo-access-key-secret",
-    "demo-security-token",
-];
+pub(super) const SECRETS: [&str; 3] = ["demo-access-key-id", "demo-access-key-secret", "demo-security-token"];
 
 /// A dock, and two backends that both believe they are in charge of it.
 #[derive(Debug)]
@@ -58,21 +54,13 @@ impl Stage {
         let topic = messages::status(&plan.gateway);
         for inbox in &mut ears {
             let on_topic = |message: &Message| (message.topic == topic).then(|| message.clone());
-            let topology = inbox
-                .next("the dock's topology", PATIENCE, on_topic)
-                .await?;
+            let topology = inbox.next("the dock's topology", PATIENCE, on_topic).await?;
             let is_whole = journal.sent().contains(&topology);
             expect("whether the topology came byte for byte", &true, &is_whole)?;
         }
         a.watch(&plan.gateway).await?;
         b.watch(&plan.gateway).await?;
-        Ok(Self {
-            plan,
-            a,
-            b,
-            dock,
-            journal,
-        })
+        Ok(Self { plan, a, b, dock, journal })
     }
 
     /// Lets all leave with a DISCONNECT.
@@ -90,10 +78,7 @@ impl Stage {
 
     /// Whether the dock received this command, byte for byte.
     pub(super) fn reached_the_dock(&self, command: &Exchange) -> bool {
-        self.journal
-            .received()
-            .iter()
-            .any(|message| message.payload == command.sent)
+        self.journal.received().iter().any(|message| message.payload == command.sent)
     }
 
     /// A command that must reach the dock, and a reply of the dock that must come back.
@@ -103,37 +88,17 @@ impl Stage {
         method: &str,
         data: D,
     ) -> Result<Exchange, DemoError> {
-        let exchange = backend
-            .request(&self.plan.gateway, method, data, PATIENCE)
-            .await?;
+        let exchange = backend.request(&self.plan.gateway, method, data, PATIENCE).await?;
         let reached = self.reached_the_dock(&exchange);
-        expect(
-            format!("whether {method} reached the dock byte for byte"),
-            &true,
-            &reached,
-        )?;
-        let came = self
-            .journal
-            .sent()
-            .iter()
-            .any(|message| message.payload == exchange.reply);
-        expect(
-            format!("whether the reply to {method} came byte for byte"),
-            &true,
-            &came,
-        )?;
+        expect(format!("whether {method} reached the dock byte for byte"), &true, &reached)?;
+        let came = self.journal.sent().iter().any(|message| message.payload == exchange.reply);
+        expect(format!("whether the reply to {method} came byte for byte"), &true, &came)?;
         Ok(exchange)
     }
 
     /// A start that the dock must accept.
-    pub(super) async fn start(
-        &self,
-        backend: &Backend,
-        logs: &ListReply,
-    ) -> Result<Exchange, DemoError> {
-        let exchange = self
-            .ask(backend, messages::START, start_request(logs))
-            .await?;
+    pub(super) async fn start(&self, backend: &Backend, logs: &ListReply) -> Result<Exchange, DemoError> {
+        let exchange = self.ask(backend, messages::START, start_request(logs)).await?;
         expect("the result of the start", &0, &exchange.result()?)?;
         Ok(exchange)
     }
@@ -176,19 +141,13 @@ impl Stage {
         };
         match time::timeout(WHOLE_UPLOAD, followed).await {
             Ok(progress) => progress,
-            Err(_) => Err(DemoError::Unending {
-                awaited,
-                waited: WHOLE_UPLOAD,
-            }),
+            Err(_) => Err(DemoError::Unending { awaited, waited: WHOLE_UPLOAD }),
         }
     }
 
     /// Of all starts, the dock must have received these and no other, each once.
     pub(super) fn check_starts(&self, accepted: &[&Exchange]) -> Result<(), DemoError> {
-        let accepted: Vec<_> = accepted
-            .iter()
-            .map(|exchange| exchange.sent.clone())
-            .collect();
+        let accepted: Vec<_> = accepted.iter().map(|exchange| exchange.sent.clone()).collect();
         let is_start = |message: &Message| {
             let header = messages::decode::<Header>(&message.payload);
             header.is_ok_and(|header| header.method == messages::START)
@@ -201,10 +160,7 @@ impl Stage {
 
 /// Whether an upload has ended.
 pub(super) fn is_over(progress: &Progress) -> bool {
-    matches!(
-        progress.output.status.as_str(),
-        "ok" | "failed" | "canceled"
-    )
+    matches!(progress.output.status.as_str(), "ok" | "failed" | "canceled")
 }
 
 /// All logs of a list, to archives of their own, as DJI's demo backend names them.
@@ -212,31 +168,18 @@ pub(super) fn start_request(logs: &ListReply) -> StartRequest {
     let prefix = "fileRecord/demo";
     let file = |listed: &ListedModule| StartFile {
         device_sn: listed.device_sn.clone(),
-        list: listed
-            .list
-            .iter()
-            .map(|boot| BootIndex {
-                boot_index: boot.boot_index,
-            })
-            .collect(),
+        list: listed.list.iter().map(|boot| BootIndex { boot_index: boot.boot_index }).collect(),
         module: listed.module,
         object_key: format!("{prefix}/{}.tar", Uuid::new_v4()),
     };
     let [access_key_id, access_key_secret, security_token] = SECRETS.map(str::to_owned);
     StartRequest {
         bucket: "dock-logs".to_owned(),
-        credentials: Credentials {
-            access_key_id,
-            access_key_secret,
-            expire: now_ms() + 3_600_000,
-            security_token,
-        },
+        credentials: Credentials { access_key_id, access_key_secret, expire: now_ms() + 3_600_000, security_token },
         endpoint: "http://minio.example:9000".to_owned(),
         file_store_dir: prefix.to_owned(),
         file_type: "text_log".to_owned(),
-        params: StartParams {
-            files: logs.files.iter().map(file).collect(),
-        },
+        params: StartParams { files: logs.files.iter().map(file).collect() },
         provider: "minio".to_owned(),
         region: "us-east-1".to_owned(),
     }

@@ -32,12 +32,7 @@ impl Terminal<io::Stdout> {
         let live = io::stdout().is_terminal() && !dumb;
         // https://no-color.org: "when present and not an empty string".
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            out: io::stdout(),
-            colour: live && !no_colour,
-            live,
-            step: 0,
-        }
+        Self { out: io::stdout(), colour: live && !no_colour, live, step: 0 }
     }
 }
 
@@ -45,12 +40,7 @@ impl<W: Write> Terminal<W> {
     /// No colour and nothing that moves.
     #[cfg(test)]
     pub(super) fn plain(out: W) -> Self {
-        Self {
-            out,
-            colour: false,
-            live: false,
-            step: 0,
-        }
+        Self { out, colour: false, live: false, step: 0 }
     }
 
     /// Whether lines may be drawn over.
@@ -96,39 +86,19 @@ impl<W: Write> Terminal<W> {
 
     /// A table below the last step. Columns are as wide as they need to be; those that `right` names are
     /// flush right, for numbers.
-    pub(super) fn table(
-        &mut self,
-        heads: &[&str],
-        right: &[usize],
-        rows: &[Vec<String>],
-    ) -> io::Result<()> {
+    pub(super) fn table(&mut self, heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> io::Result<()> {
         let width = |column: usize| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|c| c.chars().count());
-            cells
-                .chain([heads[column].chars().count()])
-                .max()
-                .unwrap_or(0)
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count());
+            cells.chain([heads[column].chars().count()]).max().unwrap_or(0)
         };
         let line = |cells: &[String]| {
             let padded = cells.iter().enumerate().map(|(column, cell)| {
                 let width = width(column);
-                if right.contains(&column) {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
+                if right.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             });
             padded.collect::<Vec<_>>().join("   ").trim_end().to_owned()
         };
-        let head = line(
-            &heads
-                .iter()
-                .map(|head| (*head).to_owned())
-                .collect::<Vec<_>>(),
-        );
+        let head = line(&heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>());
         let head = self.paint(DIM, &head);
         writeln!(self.out, "\n{INDENT}{head}")?;
         for row in rows {
@@ -144,11 +114,7 @@ impl<W: Write> Terminal<W> {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -183,19 +149,10 @@ mod tests {
     #[tokio::test]
     async fn results_of_steps_stand_in_one_column() {
         let mut terminal = plain();
-        terminal
-            .step("broker", "up", ", on one port")
-            .await
-            .unwrap();
-        terminal
-            .step("fileupload_start", "accepted", "")
-            .await
-            .unwrap();
+        terminal.step("broker", "up", ", on one port").await.unwrap();
+        terminal.step("fileupload_start", "accepted", "").await.unwrap();
         let text = text(terminal);
-        assert_eq!(
-            text,
-            "  1  broker               up, on one port\n  2  fileupload_start     accepted\n"
-        );
+        assert_eq!(text, "  1  broker               up, on one port\n  2  fileupload_start     accepted\n");
     }
 
     #[tokio::test]
@@ -203,14 +160,9 @@ mod tests {
         let mut terminal = plain();
         terminal.title("dockgate", "x").unwrap();
         terminal.step("a", "b", "c").await.unwrap();
-        terminal
-            .table(&["h"], &[], &[vec!["v".to_owned()]])
-            .unwrap();
+        terminal.table(&["h"], &[], &[vec!["v".to_owned()]]).unwrap();
         assert!(!text(terminal).contains('\x1b'));
-        let mut coloured = Terminal {
-            colour: true,
-            ..plain()
-        };
+        let mut coloured = Terminal { colour: true, ..plain() };
         coloured.title("dockgate", "x").unwrap();
         assert!(text(coloured).contains("\x1b[1mdockgate\x1b[0m"));
     }
@@ -218,15 +170,9 @@ mod tests {
     #[test]
     fn a_table_is_as_wide_as_its_cells_and_numbers_are_flush_right() {
         let mut terminal = plain();
-        let rows = [
-            vec!["aircraft".into(), "7".into()],
-            vec!["dock".into(), "12345".into()],
-        ];
+        let rows = [vec!["aircraft".into(), "7".into()], vec!["dock".into(), "12345".into()]];
         terminal.table(&["module", "boot"], &[1], &rows).unwrap();
-        assert_eq!(
-            text(terminal),
-            "\n     module      boot\n     aircraft       7\n     dock       12345\n\n"
-        );
+        assert_eq!(text(terminal), "\n     module      boot\n     aircraft       7\n     dock       12345\n\n");
     }
 
     #[test]
