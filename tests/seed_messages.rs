@@ -44,7 +44,12 @@ impl Drop for MosquittoSub {
 
 /// Starts mosquitto_sub for one message and returns once it is subscribed. A retained message on a second filter
 /// of the same SUBSCRIBE shows that it is.
-fn mosquitto_sub(broker: SocketAddr, version: &str, qos: &str, filter: &str) -> (MosquittoSub, mpsc::Receiver<Vec<u8>>) {
+fn mosquitto_sub(
+    broker: SocketAddr,
+    version: &str,
+    qos: &str,
+    filter: &str,
+) -> (MosquittoSub, mpsc::Receiver<Vec<u8>>) {
     let mut helper = Wire::clean(broker, V311, "helper");
     helper.publish(&Publish::new("seed/ready", "ready").qos(1, 1).retain());
     let (host, port) = (broker.ip().to_string(), broker.port().to_string());

@@ -1,6 +1,6 @@
 //! What the broker sends, decoded strictly: a packet that breaks the specification fails the test.
 
-use super::packet::{Ack, Publish, Puback, Pubcomp, Pubrec, Pubrel, Reader, V5, Version};
+use super::packet::{Ack, Puback, Pubcomp, Publish, Pubrec, Pubrel, Reader, V5, Version};
 use super::property::{Property, take_properties};
 
 /// A packet from the broker.
@@ -79,16 +79,8 @@ fn connack(reader: &mut Reader<'_>, version: Version) -> Answer {
     let flags = reader.byte();
     assert!(flags <= 1, "reserved flags in CONNACK: {flags:#04x}");
     let code = reader.byte();
-    let properties = if version == V5 {
-        take_properties(reader)
-    } else {
-        Vec::new()
-    };
-    Answer::Connack(Connack {
-        session_present: flags == 1,
-        code,
-        properties,
-    })
+    let properties = if version == V5 { take_properties(reader) } else { Vec::new() };
+    Answer::Connack(Connack { session_present: flags == 1, code, properties })
 }
 
 fn publish(first: u8, reader: &mut Reader<'_>, version: Version) -> Answer {
@@ -97,11 +89,7 @@ fn publish(first: u8, reader: &mut Reader<'_>, version: Version) -> Answer {
     let topic = reader.text();
     let pid = if qos > 0 { reader.two() } else { 0 };
     assert!(qos == 0 || pid != 0, "packet identifier 0");
-    let properties = if version == V5 {
-        take_properties(reader)
-    } else {
-        Vec::new()
-    };
+    let properties = if version == V5 { take_properties(reader) } else { Vec::new() };
     Answer::Publish(Publish {
         topic,
         payload: reader.rest().to_vec(),

@@ -12,9 +12,7 @@ use super::wire::DEADLINE;
 /// The broker that `DOCKGATE_TEST_BROKER` names, if it names one.
 pub(crate) fn other_broker() -> Option<SocketAddr> {
     let name = std::env::var("DOCKGATE_TEST_BROKER").ok()?;
-    let mut addresses = name
-        .to_socket_addrs()
-        .expect("DOCKGATE_TEST_BROKER is host:port");
+    let mut addresses = name.to_socket_addrs().expect("DOCKGATE_TEST_BROKER is host:port");
     addresses.next()
 }
 
@@ -54,7 +52,11 @@ impl Broker {
                 let server = Server::bind(settings).await.expect("the broker starts");
                 let addresses = (server.mqtt_addresses()[0], server.http_address());
                 has_started.send(addresses).expect("the test waits for it");
-                let _ = server.run(async { stop_asked.await.ok(); }).await;
+                let _ = server
+                    .run(async {
+                        stop_asked.await.ok();
+                    })
+                    .await;
             });
             runtime.shutdown_background();
             has_stopped.send(()).ok();

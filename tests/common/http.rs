@@ -51,10 +51,7 @@ fn unchunked(mut rest: &str) -> String {
 pub(crate) fn metric(address: SocketAddr, name: &str, label: &str) -> f64 {
     let text = get(address, "/metrics");
     text.lines()
-        .filter(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
-        })
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label)))
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
         .sum()
 }

@@ -21,8 +21,8 @@ pub(crate) use answer::{Answer, Connack};
 pub(crate) use broker::{Broker, other_broker};
 pub(crate) use http::{get, metric, status};
 pub(crate) use packet::{
-    Connect, DISCONNECT, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V31, V311, VERSIONS,
-    Version, ack, disconnect, frame, subscribe, unsubscribe,
+    Connect, DISCONNECT, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V31, V311, VERSIONS, Version, ack,
+    disconnect, frame, subscribe, unsubscribe,
 };
 pub(crate) use process::BrokerProcess;
 pub(crate) use property::{Property, Value};

@@ -224,8 +224,7 @@ impl Publish {
     }
 
     pub(crate) fn bytes(&self, version: Version) -> Vec<u8> {
-        let first =
-            0x30 | (u8::from(self.dup) << 3) | (self.qos << 1) | u8::from(self.retain);
+        let first = 0x30 | (u8::from(self.dup) << 3) | (self.qos << 1) | u8::from(self.retain);
         let mut body = Vec::new();
         put_bytes(&mut body, self.topic.as_bytes());
         if self.qos > 0 {
@@ -240,12 +239,7 @@ impl Publish {
 }
 
 /// SUBSCRIBE: filters with their options byte.
-pub(crate) fn subscribe(
-    version: Version,
-    pid: u16,
-    properties: &[Property],
-    filters: &[(&str, u8)],
-) -> Vec<u8> {
+pub(crate) fn subscribe(version: Version, pid: u16, properties: &[Property], filters: &[(&str, u8)]) -> Vec<u8> {
     let mut body = pid.to_be_bytes().to_vec();
     if version == V5 {
         put_properties(&mut body, properties);
@@ -309,11 +303,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
-        assert!(
-            length <= self.rest.len(),
-            "the broker's packet ends {} bytes too early",
-            length - self.rest.len()
-        );
+        assert!(length <= self.rest.len(), "the broker's packet ends {} bytes too early", length - self.rest.len());
         let (head, rest) = self.rest.split_at(length);
         self.rest = rest;
         head

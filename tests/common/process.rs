@@ -122,10 +122,7 @@ fn listening(line: &str) -> Option<(String, SocketAddr)> {
 }
 
 #[track_caller]
-fn learn(
-    addresses: &Receiver<(String, SocketAddr)>,
-    log: &Mutex<Vec<String>>,
-) -> (SocketAddr, SocketAddr) {
+fn learn(addresses: &Receiver<(String, SocketAddr)>, log: &Mutex<Vec<String>>) -> (SocketAddr, SocketAddr) {
     let (mut mqtt, mut http) = (None, None);
     loop {
         if let (Some(mqtt), Some(http)) = (mqtt, http) {

@@ -99,8 +99,5 @@ pub(crate) fn take_properties(reader: &mut Reader<'_>) -> Vec<Property> {
 
 /// The value of the first property with this identifier.
 pub(crate) fn find(properties: &[Property], id: u8) -> Option<&Value> {
-    properties
-        .iter()
-        .find(|(found, _)| *found == id)
-        .map(|(_, value)| value)
+    properties.iter().find(|(found, _)| *found == id).map(|(_, value)| value)
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Connack, decode};
 use super::packet::{
-    Ack, Connect, PINGREQ, Publish, Puback, Pubcomp, Pubrec, Pubrel, V311, Version, ack,
-    subscribe, unsubscribe,
+    Ack, Connect, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, V311, Version, ack, subscribe, unsubscribe,
 };
 use super::property::Property;
 
@@ -32,15 +31,8 @@ impl Wire {
     pub(crate) fn open(address: SocketAddr, version: Version) -> Self {
         let stream = TcpStream::connect(address).expect("the broker accepts connections");
         stream.set_nodelay(true).expect("TCP has no-delay");
-        stream
-            .set_write_timeout(Some(DEADLINE))
-            .expect("a deadline is not zero");
-        Self {
-            stream,
-            version,
-            inbox: Vec::new(),
-            early: VecDeque::new(),
-        }
+        stream.set_write_timeout(Some(DEADLINE)).expect("a deadline is not zero");
+        Self { stream, version, inbox: Vec::new(), early: VecDeque::new() }
     }
 
     /// Sends CONNECT and returns what CONNACK says.
@@ -148,8 +140,7 @@ impl Wire {
     /// The next packet.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Answer {
-        self.next_or_close()
-            .expect("a packet, but the broker closed the connection")
+        self.next_or_close().expect("a packet, but the broker closed the connection")
     }
 
     /// The next packet, or nothing when the broker closes the connection.
@@ -181,9 +172,7 @@ impl Wire {
             if left.is_zero() {
                 return Wait::Nothing;
             }
-            self.stream
-                .set_read_timeout(Some(left))
-                .expect("it is not zero");
+            self.stream.set_read_timeout(Some(left)).expect("it is not zero");
             let mut chunk = [0; 65_536];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Wait::Closed,
@@ -233,9 +222,7 @@ impl Wire {
     pub(crate) fn expect_ack(&mut self, kind: Ack, pid: u16) -> u8 {
         loop {
             match self.read(DEADLINE) {
-                Wait::Answer(Answer::Ack(found, found_pid, code, _))
-                    if (found, found_pid) == (kind, pid) =>
-                {
+                Wait::Answer(Answer::Ack(found, found_pid, code, _)) if (found, found_pid) == (kind, pid) => {
                     return code;
                 }
                 Wait::Answer(message @ Answer::Publish(_)) => self.early.push_back(message),

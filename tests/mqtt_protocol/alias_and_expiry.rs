@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::common::property::{MESSAGE_EXPIRY, TOPIC_ALIAS, TOPIC_ALIAS_MAXIMUM, find};
-use crate::common::{
-    Broker, Connect, Property, Publish, V5, V311, Value, Wire,
-};
+use crate::common::{Broker, Connect, Property, Publish, V5, V311, Value, Wire};
 
 fn alias(number: u16) -> Property {
     (TOPIC_ALIAS, Value::Two(number))

@@ -2,20 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::property::{
-    ASSIGNED_CLIENT_ID, MAXIMUM_PACKET_SIZE, SERVER_KEEP_ALIVE, find,
-};
+use crate::common::property::{ASSIGNED_CLIENT_ID, MAXIMUM_PACKET_SIZE, SERVER_KEEP_ALIVE, find};
 use crate::common::{
-    Answer, Broker, Connect, Publish, V5, V31, V311, VERSIONS, Value, Version, Wait, Wire,
-    disconnect, frame, subscribe,
+    Answer, Broker, Connect, Publish, V5, V31, V311, VERSIONS, Value, Version, Wait, Wire, disconnect, frame, subscribe,
 };
 
 #[test]
 fn every_version_is_accepted_on_one_port() {
     let broker = Broker::start(|_| {});
     for version in VERSIONS {
-        let (mut wire, connack) =
-            Wire::try_connect(broker.mqtt, &Connect::new(version, "one-port"));
+        let (mut wire, connack) = Wire::try_connect(broker.mqtt, &Connect::new(version, "one-port"));
         assert_eq!(connack.code, 0, "{version:?}");
         assert!(!connack.session_present, "{version:?}");
         wire.expect_alive();
@@ -35,15 +31,10 @@ fn expect_version_refused(broker: &Broker, name: &[u8], level: u8) {
     let mut wire = Wire::open(broker.mqtt, V311);
     wire.send(&frame(0x10, &body));
     let mut answer = Vec::new();
-    wire.stream
-        .set_read_timeout(Some(crate::common::DEADLINE))
-        .unwrap();
+    wire.stream.set_read_timeout(Some(crate::common::DEADLINE)).expect("it is not zero");
     std::io::Read::read_to_end(&mut wire.stream, &mut answer).ok();
     let refusals: [&[u8]; 2] = [&[0x20, 2, 0, 1], &[0x20, 3, 0, 0x84, 0]];
-    assert!(
-        refusals.contains(&&answer[..]),
-        "level {level} of {name:?}: {answer:02x?}"
-    );
+    assert!(refusals.contains(&&answer[..]), "level {level} of {name:?}: {answer:02x?}");
 }
 
 #[test]
@@ -57,8 +48,7 @@ fn an_unknown_protocol_level_is_told_so_before_the_close() {
 #[test]
 fn an_empty_client_identifier_needs_a_clean_session_in_3_1_1() {
     let broker = Broker::start(|_| {});
-    let (mut wire, connack) =
-        Wire::try_connect(broker.mqtt, &Connect::new(V311, "").resuming());
+    let (mut wire, connack) = Wire::try_connect(broker.mqtt, &Connect::new(V311, "").resuming());
     assert_eq!(connack.code, 2, "3.1.1: 3.1.3-8");
     wire.expect_closed();
     Wire::clean(broker.mqtt, V311, "").expect_alive();
@@ -308,4 +298,13 @@ fn the_answer_to_every_version_has_its_form() {
     assert_eq!(raw(&broker, V311), [0x20, 2, 0, 0]);
     let v5 = raw(&broker, V5);
     assert_eq!((v5[0], v5[2], v5[3]), (0x20, 0, 0), "{v5:02x?}");
+}
+
+#[test]
+fn mqtt_5_allows_a_password_without_a_user_name() {
+    let broker = Broker::start(|_| {});
+    let mut wire = Wire::open(broker.mqtt, V5);
+    wire.send(b"\x10\x11\x00\x04MQTT\x05\x42\x00\x3c\x00\x00\x01c\x00\x01p");
+    assert!(matches!(wire.next(), Answer::Connack(connack) if connack.code == 0), "3.1.2.9");
+    wire.expect_alive();
 }

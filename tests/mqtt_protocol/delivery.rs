@@ -1,8 +1,6 @@
 //! QoS 0, 1 and 2 from publisher to subscriber.
 
-use crate::common::{
-    Answer, Broker, Connect, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V311, VERSIONS, Wire, ack,
-};
+use crate::common::{Answer, Broker, Connect, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V311, VERSIONS, Wire, ack};
 
 #[test]
 fn every_version_reaches_every_version_at_every_qos() {
@@ -223,9 +221,8 @@ fn topics_in_other_scripts_arrive() {
 fn a_hundred_subscribers_each_get_every_message() {
     let broker = Broker::start(|_| {});
     for (filter, topic) in [("fan", "fan"), ("fan/+", "fan/out")] {
-        let mut subscribers: Vec<Wire> = (0..100)
-            .map(|number| Wire::subscriber(broker.mqtt, &format!("s{number}"), &[(filter, 1)]))
-            .collect();
+        let mut subscribers: Vec<Wire> =
+            (0..100).map(|number| Wire::subscriber(broker.mqtt, &format!("s{number}"), &[(filter, 1)])).collect();
         let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
         for number in 0..20 {
             publisher.publish(&Publish::new(topic, number.to_string()).qos(1, 1));

@@ -59,9 +59,28 @@ fn every_filter_matches_what_it_should_and_nothing_else() {
 fn a_filter_that_is_none_is_refused() {
     let broker = Broker::start(|_| {});
     let wrong = [
-        "a#", "#/a", "a/#/b", "a/b#", "##", "+a", "a+", "a/+b", "a/b+/c", "++", "", "a\0b", "a/#b",
-        "$share/", "$share/g", "$share/g/", "$share//x", "$share/g+/x", "$share/g#/x",
-        "$share/+/x", "$share/#", "$share/g/a#",
+        "a#",
+        "#/a",
+        "a/#/b",
+        "a/b#",
+        "##",
+        "+a",
+        "a+",
+        "a/+b",
+        "a/b+/c",
+        "++",
+        "",
+        "a\0b",
+        "a/#b",
+        "$share/",
+        "$share/g",
+        "$share/g/",
+        "$share//x",
+        "$share/g+/x",
+        "$share/g#/x",
+        "$share/+/x",
+        "$share/#",
+        "$share/g/a#",
     ];
     for version in VERSIONS {
         for filter in wrong {

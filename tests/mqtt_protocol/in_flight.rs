@@ -230,9 +230,7 @@ fn a_client_that_exceeds_the_servers_receive_maximum_is_told_so() {
     let (mut wire, connack) = Wire::try_connect(broker.mqtt, &Connect::new(V5, "greedy"));
     let told = find(&connack.properties, RECEIVE_MAXIMUM);
     assert_eq!(told, Some(&Value::Two(5)), "3.2.2.3.3");
-    let burst: Vec<u8> = (1..=6)
-        .flat_map(|pid| Publish::new("greedy", "x").qos(2, pid).bytes(V5))
-        .collect();
+    let burst: Vec<u8> = (1..=6).flat_map(|pid| Publish::new("greedy", "x").qos(2, pid).bytes(V5)).collect();
     wire.send(&burst);
     loop {
         match wire.next_or_close() {

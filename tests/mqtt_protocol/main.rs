@@ -11,6 +11,7 @@ mod delivery;
 mod filters;
 mod in_flight;
 mod malformed;
+mod mutated;
 mod properties;
 mod retained;
 mod sessions;

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use crate::common::{Answer, Broker, Version, V5, V31, V311, Wire};
+use crate::common::{Answer, Broker, V5, V31, V311, Version, Wire};
 
 /// A row of the corpus.
 #[derive(Debug)]
@@ -99,10 +99,8 @@ fn check(broker: &Broker, case: &Case<'_>) -> Result<(), String> {
             return Err(format!("told {before:#04x} and then {said:#04x}"));
         }
     }
-    let allowed: Vec<u8> = case.outcome[1..]
-        .iter()
-        .map(|code| u8::from_str_radix(code, 16).unwrap())
-        .collect();
+    let allowed: Vec<u8> =
+        case.outcome[1..].iter().map(|code| u8::from_str_radix(code, 16).expect("a code in hex")).collect();
     match code {
         None if expected == "told" => Err(format!("closed without a reason, {allowed:02x?} expected")),
         Some(code) if !allowed.is_empty() && !allowed.contains(&code) => {

@@ -1,12 +1,10 @@
 //! MQTT 5 properties of a message: kept for MQTT 5 subscribers, left out for older ones.
 
 use crate::common::property::{
-    AUTH_METHOD, CONTENT_TYPE, CORRELATION, MAXIMUM_PACKET_SIZE, PAYLOAD_FORMAT, REASON,
-    RESPONSE_TOPIC, TOPIC_ALIAS, USER, find, text, user,
+    AUTH_METHOD, CONTENT_TYPE, CORRELATION, MAXIMUM_PACKET_SIZE, PAYLOAD_FORMAT, REASON, RESPONSE_TOPIC, TOPIC_ALIAS,
+    USER, find, text, user,
 };
-use crate::common::{
-    Answer, Broker, Connect, Property, Publish, V5, V31, V311, VERSIONS, Value, Wire,
-};
+use crate::common::{Answer, Broker, Connect, Property, Publish, V5, V31, V311, VERSIONS, Value, Wire};
 
 fn rich() -> Vec<Property> {
     vec![

@@ -205,9 +205,7 @@ fn the_queue_of_an_offline_session_is_bounded_and_its_drops_are_counted() {
         for number in 0..30 {
             publisher.publish(&Publish::new(topic, number.to_string()).qos(1, 1));
         }
-        eventually("20 drops are counted", || {
-            metric(broker.http, "dockgate_dropped_total", "") - before >= 20.0
-        });
+        eventually("20 drops are counted", || metric(broker.http, "dockgate_dropped_total", "") - before >= 20.0);
         let mut subscriber = Wire::connect(broker.mqtt, &connect);
         let mut kept: Vec<u32> = Vec::new();
         for _ in 0..10 {

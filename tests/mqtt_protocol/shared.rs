@@ -93,9 +93,8 @@ fn groups_do_not_share_with_each_other() {
 fn two_filters_under_one_group_name_are_each_complete() {
     let broker = Broker::start(|_| {});
     for (one, two) in [("$share/w/up/+/osd", "$share/w/up/+/events"), ("$share/w/up/1/osd", "$share/w/up/1/events")] {
-        let mut members: Vec<Wire> = ["m1", "m2"]
-            .map(|id| Wire::subscriber(broker.mqtt, id, &[(one, 1), (two, 1)]))
-            .into();
+        let mut members: Vec<Wire> =
+            ["m1", "m2"].map(|id| Wire::subscriber(broker.mqtt, id, &[(one, 1), (two, 1)])).into();
         publish_numbers(&broker, "up/1/osd", 1, 0..20);
         publish_numbers(&broker, "up/1/events", 1, 100..120);
         let parts = collect(&mut members, 40);

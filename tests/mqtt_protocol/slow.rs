@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{
-    Broker, BrokerProcess, Connect, Puback, Publish, V5, V311, Wire, eventually, metric,
-};
+use crate::common::{Broker, BrokerProcess, Connect, Puback, Publish, V5, V311, Wire, eventually, metric};
 
 const MIB: usize = 1 << 20;
 
@@ -46,9 +44,7 @@ fn drops_for_a_subscriber_that_never_reads_are_counted() {
             publisher.push(&Publish::new(topic, &payload));
         }
         publisher.expect_alive();
-        eventually("drops are counted", || {
-            metric(broker.http, "dockgate_dropped_total", "") > before
-        });
+        eventually("drops are counted", || metric(broker.http, "dockgate_dropped_total", "") > before);
     }
 }
 
@@ -143,5 +139,31 @@ fn metrics_and_health_answer_during_a_flood() {
         }
         crate::common::get(broker.http, "/healthz");
         crate::common::get(broker.http, "/metrics");
+    }
+}
+
+/// Five thousand messages through a queue of a hundred: the publisher must wait, as what is acknowledged is not lost.
+#[test]
+fn a_fast_publisher_at_qos_1_is_slowed_down_instead_of_losing_messages() {
+    let broker = Broker::start(|settings| {
+        settings.limits.queue_messages = 100;
+        settings.limits.inflight = 10;
+    });
+    for (topic, filter) in [("fast", "fast"), ("fast/x", "fast/+")] {
+        let mut reader = Wire::subscriber(broker.mqtt, "reader", &[(filter, 1)]);
+        let address = broker.mqtt;
+        let writer = std::thread::spawn(move || {
+            let mut publisher = Wire::clean(address, V311, "pub");
+            for pid in 1..=5000 {
+                publisher.push(&Publish::new(topic, pid.to_string()).qos(1, pid));
+            }
+            for pid in 1..=5000 {
+                publisher.expect_ack(Puback, pid);
+            }
+        });
+        for number in 1..=5000 {
+            reader.expect_message(&number.to_string());
+        }
+        writer.join().expect("all are acknowledged");
     }
 }

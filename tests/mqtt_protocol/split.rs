@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::common::{
-    Answer, Broker, Connect, DISCONNECT, PINGREQ, Pubcomp, Publish, Pubrec, Pubrel, Puback, VERSIONS,
-    Version, Wire, ack, subscribe, unsubscribe,
+    Answer, Broker, Connect, DISCONNECT, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, VERSIONS, Version, Wire,
+    ack, subscribe, unsubscribe,
 };
 
 /// Long enough for the broker to read the first part alone, most times; the outcome does not depend on it.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A conversation with every packet that a client can send, and what comes back.
-fn conversation(version: Version) -> Vec<(Vec<u8>, Vec<&'static str>)> {
+pub(crate) fn conversation(version: Version) -> Vec<(Vec<u8>, Vec<&'static str>)> {
     let filters: &[(&str, u8)] = &[("split/x", 0), ("split/y/+", 0)];
     vec![
         (Connect::new(version, "split").will("w", "x").login("u", "p").bytes(), vec!["connack"]),
@@ -68,9 +68,7 @@ fn every_packet_may_be_split_at_every_byte() {
     for version in VERSIONS {
         for (which, (bytes, _)) in conversation(version).iter().enumerate() {
             for offset in 1..bytes.len() {
-                talk(&broker, version, which, |bytes| {
-                    vec![bytes[..offset].to_vec(), bytes[offset..].to_vec()]
-                });
+                talk(&broker, version, which, |bytes| vec![bytes[..offset].to_vec(), bytes[offset..].to_vec()]);
             }
         }
     }

@@ -172,11 +172,7 @@ fn subscribing_again_replaces_the_subscription_identifier() {
     for filter in ["replace/x", "replace/+"] {
         let mut wire = Wire::clean(broker.mqtt, V5, "replace");
         let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
-        for (properties, wanted) in [
-            (vec![identifier(5)], vec![5]),
-            (vec![identifier(6)], vec![6]),
-            (vec![], vec![]),
-        ] {
+        for (properties, wanted) in [(vec![identifier(5)], vec![5]), (vec![identifier(6)], vec![6]), (vec![], vec![])] {
             wire.try_subscribe(&properties, &[(filter, 0)]);
             publisher.push(&Publish::new("replace/x", "x"));
             assert_eq!(identifiers(&wire.expect_message("x")), wanted, "{filter}");
@@ -239,9 +235,8 @@ fn no_local_holds_for_one_subscription_only() {
 #[test]
 fn two_hundred_filters_in_one_subscribe_all_work() {
     let broker = Broker::start(|_| {});
-    let names: Vec<String> = (0..200)
-        .map(|number| format!("bulk/{number}{}", if number % 2 == 0 { "" } else { "/+" }))
-        .collect();
+    let names: Vec<String> =
+        (0..200).map(|number| format!("bulk/{number}{}", if number % 2 == 0 { "" } else { "/+" })).collect();
     let filters: Vec<(&str, u8)> = names.iter().map(|name| (name.as_str(), 0)).collect();
     let mut wire = Wire::clean(broker.mqtt, V311, "bulk");
     wire.subscribe(&filters);

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::property::{PAYLOAD_FORMAT, WILL_DELAY, session_expiry, text, user};
-use crate::common::{
-    Broker, Connect, Publish, V5, V311, VERSIONS, Value, Version, Wire, disconnect, property,
-};
+use crate::common::{Broker, Connect, Publish, V5, V311, VERSIONS, Value, Version, Wire, disconnect, property};
 
 /// A subscriber to all wills.
 fn watcher(broker: &Broker) -> Wire {
@@ -33,9 +31,7 @@ fn a_broken_connection_fires_the_will() {
     let mut watcher = watcher(&broker);
     for version in VERSIONS {
         for qos in 0..=2 {
-            let connect = Connect::new(version, "falls")
-                .will("will/broken", "gone")
-                .change_will(|will| will.qos = qos);
+            let connect = Connect::new(version, "falls").will("will/broken", "gone").change_will(|will| will.qos = qos);
             Wire::connect(broker.mqtt, &connect).vanish();
             let message = watcher.expect_message("gone");
             assert_eq!((message.topic.as_str(), message.qos), ("will/broken", qos));
@@ -113,9 +109,7 @@ fn a_protocol_error_fires_the_will() {
 fn a_retained_will_is_retained() {
     let broker = Broker::start(|_| {});
     let mut early = watcher(&broker);
-    let connect = Connect::new(V5, "keeps")
-        .will("will/state", "offline")
-        .change_will(|will| will.retain = true);
+    let connect = Connect::new(V5, "keeps").will("will/state", "offline").change_will(|will| will.retain = true);
     Wire::connect(broker.mqtt, &connect).vanish();
     assert!(!early.expect_message("offline").retain);
     let mut late = Wire::subscriber(broker.mqtt, "late", &[("will/#", 1)]);
@@ -129,9 +123,7 @@ fn an_empty_retained_will_clears_the_retained_message() {
     let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
     publisher.publish(&Publish::new("will/state", "online").qos(1, 1).retain());
     watcher.expect_message("online");
-    let connect = Connect::new(V311, "clears")
-        .will("will/state", "")
-        .change_will(|will| will.retain = true);
+    let connect = Connect::new(V311, "clears").will("will/state", "").change_will(|will| will.retain = true);
     Wire::connect(broker.mqtt, &connect).vanish();
     watcher.expect_message("");
     let mut late = Wire::subscriber(broker.mqtt, "late", &[("will/#", 1)]);
@@ -195,9 +187,8 @@ fn a_wills_properties_reach_mqtt_5_subscribers() {
             user("a", "1"),
             user("a", "2"),
         ];
-        let connect = Connect::new(V5, "rich")
-            .will("will/rich", "rich")
-            .change_will(|will| will.properties = properties.clone());
+        let connect =
+            Connect::new(V5, "rich").will("will/rich", "rich").change_will(|will| will.properties = properties.clone());
         Wire::connect(broker.mqtt, &connect).vanish();
         let message = watcher.expect_message("rich");
         if to == V5 {

@@ -1,75 +1,19 @@
 //! The remote log upload, guarded: real sockets on one side, `/metrics` and the API on the other.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod ends;
+mod messages;
 
-use std::time::Duration;
 
 use common::property::{REASON, find};
 use common::{
-    Answer, Broker, BrokerProcess, Puback, Publish, Pubrec, V5, V311, Value as Property, Version, Wire,
-    eventually, get, metric,
+    Answer, Broker, BrokerProcess, Puback, Publish, Pubrec, V5, V311, Value as Property, Version, Wire, eventually,
+    get, metric,
 };
 use dockgate::config::{Policy, Scope};
+use messages::{GATEWAY, SECRETS, other, progress, reply, start, topic};
 use serde_json::{Value, json};
-
-const GATEWAY: &str = "4TADK7E0000003";
-/// What no eye but the dock's may see.
-const SECRETS: [&str; 3] = ["STS.access_key_id", "access_key_secret_value", "security_token_value"];
-
-fn topic(kind: &str) -> String {
-    format!("thing/product/{GATEWAY}/{kind}")
-}
-
-/// `fileupload_start` of these modules' logs to an object of this name.
-fn start(id: &str, object: &str, modules: &[&str]) -> Value {
-    let files: Vec<Value> = modules
-        .iter()
-        .map(|module| {
-            json!({"module": module, "object_key": format!("{object}/{module}.tar"), "list": [{"boot_index": 321}]})
-        })
-        .collect();
-    json!({
-        "tid": format!("tid-{id}"), "bid": format!("bid-{id}"), "timestamp": 1_659_429_523_120_i64,
-        "method": "fileupload_start",
-        "data": {
-            "bucket": "logs", "endpoint": "https://oss-cn-hangzhou.aliyuncs.com", "provider": "ali",
-            "credentials": {
-                "access_key_id": SECRETS[0], "access_key_secret": SECRETS[1], "security_token": SECRETS[2],
-                "expire": 1_659_432_522_000_i64
-            },
-            "params": {"files": files}
-        }
-    })
-}
-
-fn other(method: &str, id: &str, data: &Value) -> Value {
-    json!({
-        "tid": format!("tid-{id}"), "bid": format!("bid-{id}"), "timestamp": 1_659_429_523_120_i64,
-        "method": method, "data": data
-    })
-}
-
-/// The reply of the dock to a request.
-fn reply(request: &Value, result: i64) -> Value {
-    let mut reply = request.clone();
-    reply["gateway"] = json!("");
-    reply["data"] = json!({"result": result});
-    reply
-}
-
-/// `fileupload_progress` for one file of module 3.
-fn progress(id: &str, object: &str, percent: u8, status: &str) -> Value {
-    json!({
-        "tid": format!("tid-progress-{id}-{percent}-{status}"), "bid": format!("bid-{id}"),
-        "timestamp": 1_655_781_395_926_i64, "method": "fileupload_progress", "need_reply": 0, "gateway": GATEWAY,
-        "data": {"output": {"status": status, "ext": {"files": [{
-            "module": "3", "size": 155_232, "device_sn": GATEWAY, "key": format!("{object}/3.tar"),
-            "fingerprint": "4f65b891f3bc09bdb6d4c36a996b532d",
-            "progress": {"current_step": 1, "total_step": 1, "progress": percent, "finish_time": 0,
-                         "upload_rate": 1000, "result": 0, "status": status}
-        }]}}}
-    })
-}
 
 fn publish(wire: &mut Wire, kind: &str, message: &Value) -> u8 {
     wire.publish(&Publish::new(&topic(kind), message.to_string()).qos(1, 1))
@@ -327,70 +271,6 @@ fn another_gateway_is_another_slot() {
     let request = start("two", "two", &["3"]);
     backend.publish(&Publish::new(elsewhere, request.to_string()).qos(1, 1));
     expect_json(&mut neighbour, &request);
-}
-
-#[test]
-fn a_cancelled_upload_ends_and_frees_the_slot() {
-    let broker = Broker::start(|_| {});
-    let (mut dock, mut backend) = (dock(&broker), backend(&broker, V311, "backend"));
-    begin(&mut dock, &mut backend, "cancelled");
-    let cancel = other("fileupload_update", "cancel", &json!({"status": "cancel", "module_list": ["3"]}));
-    publish(&mut backend, "services", &cancel);
-    expect_json(&mut dock, &cancel);
-    let answer = reply(&cancel, 0);
-    publish(&mut dock, "services_reply", &answer);
-    expect_json(&mut backend, &answer);
-    eventually("the upload is being cancelled", || uploads(&broker)[0]["state"] == "cancelling");
-    let event = progress("cancelled", "cancelled", 40, "canceled");
-    publish(&mut dock, "events", &event);
-    expect_json(&mut backend, &event);
-    eventually_outcome(&broker, "canceled");
-    begin(&mut dock, &mut backend, "next");
-}
-
-#[test]
-fn a_rejected_start_frees_the_slot() {
-    let broker = Broker::start(|_| {});
-    let (mut dock, mut backend) = (dock(&broker), backend(&broker, V311, "backend"));
-    let request = start("rejected", "rejected", &["3"]);
-    publish(&mut backend, "services", &request);
-    expect_json(&mut dock, &request);
-    let answer = reply(&request, 324_015);
-    publish(&mut dock, "services_reply", &answer);
-    expect_json(&mut backend, &answer);
-    eventually_outcome(&broker, "rejected");
-    assert_eq!(uploads(&broker)[0]["code"], 324_015);
-    begin(&mut dock, &mut backend, "next");
-}
-
-#[test]
-fn a_start_without_a_reply_frees_the_slot() {
-    let broker = Broker::start(|settings| settings.uploads.reply_timeout = Duration::from_millis(500));
-    let (mut dock, mut backend) = (dock(&broker), backend(&broker, V311, "backend"));
-    let request = start("unanswered", "unanswered", &["3"]);
-    publish(&mut backend, "services", &request);
-    expect_json(&mut dock, &request);
-    eventually_outcome(&broker, "unanswered");
-    begin(&mut dock, &mut backend, "next");
-}
-
-#[test]
-fn an_upload_without_progress_stalls_and_frees_the_slot() {
-    let broker = Broker::start(|settings| settings.uploads.stall_timeout = Duration::from_millis(500));
-    let (mut dock, mut backend) = (dock(&broker), backend(&broker, V311, "backend"));
-    begin(&mut dock, &mut backend, "stalls");
-    eventually_outcome(&broker, "stalled");
-    begin(&mut dock, &mut backend, "next");
-}
-
-#[test]
-fn the_upload_of_a_dock_that_is_gone_is_lost() {
-    let broker = Broker::start(|settings| settings.uploads.offline_grace = Duration::from_millis(300));
-    let (mut dock_wire, mut backend) = (dock(&broker), backend(&broker, V311, "backend"));
-    begin(&mut dock_wire, &mut backend, "lost");
-    dock_wire.vanish();
-    eventually_outcome(&broker, "lost");
-    begin(&mut dock(&broker), &mut backend, "next");
 }
 
 #[test]
