@@ -2,10 +2,11 @@
 //! more than some brokers spend on routing, and the generator shares the machine with them.
 
 use std::io;
+use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// First byte of a CONNACK.
 pub(crate) const CONNACK: u8 = 0x20;
@@ -20,6 +21,10 @@ pub(crate) const DUP: u8 = 0x08;
 
 /// Long enough that no run sends a PINGREQ, and not 0, which rumqttd takes for "at once".
 const KEEP_ALIVE_SECONDS: u16 = 600;
+
+/// Left to itself, Linux lets each publisher run megabytes ahead of the broker, and a run would mostly measure how long
+/// the broker takes to empty the kernel's buffers.
+const SEND_BUFFER: u32 = 64 * 1024;
 
 /// A CONNECT with a clean session and no credentials.
 fn connect_packet(client_id: &str) -> Vec<u8> {
@@ -231,11 +236,18 @@ pub(crate) struct Client {
 impl Client {
     /// Connects with a clean session and waits for the CONNACK. `read_buffer` is what one read can take.
     pub(crate) async fn connect(
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         client_id: &str,
         read_buffer: usize,
     ) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address)
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket.context("no socket; is `ulimit -n` above the number of clients?")?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        let stream = socket
+            .connect(address)
             .await
             .with_context(|| format!("client {client_id} cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
