@@ -4,7 +4,7 @@
 //! Settings, chosen to be comparable and no worse than each broker's defaults:
 //! - dockgate: its defaults.
 //! - Mosquitto: `max_inflight_messages 512` (default 20) and `max_queued_messages 100000` (default 1000), or its QoS 1
-//!   runs would be held back or lose messages; `set_tcp_nodelay true`, as the other two do; no log.
+//!   runs would be held back or lose messages; `set_tcp_nodelay true`; no log.
 //! - rumqttd: its sample configuration, 3.1.1 listener only. No tracing subscriber is installed, which spares it the
 //!   spans that its own binary opens for every event: it runs a little faster here than there.
 

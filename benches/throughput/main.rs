@@ -23,6 +23,7 @@ mod scenario;
 mod wire;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -88,8 +89,17 @@ struct Options {
     bench: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(port) = options.host_rumqttd {
         return brokers::host_rumqttd(port);
     }
@@ -98,14 +108,14 @@ fn main() -> anyhow::Result<()> {
         println!("nothing measured: run it with `cargo bench --bench throughput`");
         return Ok(());
     }
-    let brokers = chosen_brokers(&options)?;
-    let (scenarios, idle) = chosen_scenarios(&options)?;
+    let brokers = chosen_brokers(options)?;
+    let (scenarios, idle) = chosen_scenarios(options)?;
     let runtime = runtime(options.threads)?;
     let rounds = if options.quick { 1 } else { options.rounds };
-    let plan = plan(&options);
+    let plan = plan(options);
 
     let mut report = Report {
-        settings: settings(&options, rounds, plan),
+        settings: settings(options, rounds, plan),
         ..Report::default()
     };
     for round in 1..=usize::from(rounds) {
