@@ -86,8 +86,11 @@ impl Report {
         if !self.runs.is_empty() {
             text.push('\n');
             text.push_str(&align(&self.load_rows()));
-            text.push('\n');
-            text.push_str(&align(&self.ratio_rows()));
+            let ratios = self.ratio_rows();
+            if ratios.len() > 1 {
+                text.push('\n');
+                text.push_str(&align(&ratios));
+            }
         }
         if !self.idle.is_empty() {
             text.push('\n');
