@@ -1,2 +1,231 @@
 //! The command line of dockgate.
-fn main() {}
+//!
+//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, 2 if the
+//! command line or the settings are wrong.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use dockgate::config::{Log, Policy, Protocol, Scope, Settings, is_local};
+use dockgate::server::Server;
+use dockgate::{logging, sim};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+/// Exit code for settings that cannot be used; clap uses the same for the command line.
+const WRONG_SETTINGS: u8 = 2;
+/// What shells report for a process that SIGINT has ended (128 + 2).
+const INTERRUPTED: i32 = 130;
+
+/// An MQTT broker for fleets of DJI docks that guards the remote log upload.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: SettingsFile,
+    /// The same as the command check.
+    #[arg(long)]
+    test_config: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker until SIGTERM or SIGINT. This is what dockgate does without a command.
+    Serve(SettingsFile),
+    /// Say whether the settings can be used, and who can reach what.
+    #[command(visible_alias = "test-config")]
+    Check(SettingsFile),
+    /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
+    Demo,
+}
+
+#[derive(Debug, Args)]
+struct SettingsFile {
+    /// The settings file (TOML; config/dockgate.toml documents it). DOCKGATE_… variables win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let command = match arguments.command {
+        Some(command) => command,
+        None if arguments.test_config => Command::Check(arguments.settings),
+        None => Command::Serve(arguments.settings),
+    };
+    let file = match command {
+        Command::Demo => return finish(demo()),
+        Command::Serve(ref file) | Command::Check(ref file) => file.config.as_deref(),
+    };
+    let settings = match Settings::load(file) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(WRONG_SETTINGS);
+        }
+    };
+    if matches!(command, Command::Check(_)) {
+        finish(check(&settings))
+    } else {
+        finish(serve(settings))
+    }
+}
+
+fn finish(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dockgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: Settings) -> anyhow::Result<()> {
+    logging::init(&settings.log)?;
+    for warning in warnings(&settings) {
+        warn!("{warning}");
+    }
+    block_on(async {
+        // Before anything listens, so that no signal from here on ends the process half-way.
+        let stop = stop_signal()?;
+        let server = Server::bind(settings).await?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            mqtt = ?server.mqtt_addresses(),
+            http = %server.http_address(),
+            "listening"
+        );
+        server.run(stop).await?;
+        info!("stopped");
+        Ok(())
+    })
+}
+
+fn demo() -> anyhow::Result<()> {
+    // The demo talks on the terminal itself; only what should not happen is worth interrupting it.
+    logging::init(&Log {
+        level: "error".to_owned(),
+        ..Log::default()
+    })?;
+    block_on(async {
+        sim::demo::run()
+            .await
+            .context("the demo did not go as shown")
+    })
+}
+
+/// Runs on a runtime with a worker for each core.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("dockgate")
+        .build()
+        .context("the runtime cannot start")?;
+    let outcome = runtime.block_on(work);
+    // What still runs has been told to stop, and must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Ready at the first SIGTERM or SIGINT. From then on a SIGINT ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let listen = |kind| signal(kind).context("signals cannot be received");
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(signal = name, "stopping");
+        tokio::spawn(exit_at(interrupt));
+    })
+}
+
+async fn exit_at(mut signal: Signal) {
+    signal.recv().await;
+    std::process::exit(INTERRUPTED);
+}
+
+fn check(settings: &Settings) -> anyhow::Result<()> {
+    io::stdout()
+        .write_all(summary(settings).as_bytes())
+        .context("the summary cannot be written")
+}
+
+fn summary(settings: &Settings) -> String {
+    let mut text = String::from("OK: these settings can be used\n");
+    let mut line = |words: std::fmt::Arguments<'_>| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    for listener in &settings.listeners {
+        let Protocol::Mqtt = listener.protocol;
+        let (bind, whom) = (listener.bind, reach(listener.bind));
+        line(format_args!(
+            "mqtt {bind}: reached by {whom}, without a password"
+        ));
+    }
+    let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
+    line(format_args!(
+        "http {bind}: reached by {whom}, without a password"
+    ));
+    let policy = match settings.uploads.policy {
+        Policy::Enforce => "a second start is refused",
+        Policy::Observe => "a second start is let through and counted",
+    };
+    let scope = match settings.uploads.scope {
+        Scope::Gateway => "gateway",
+        Scope::Module => "module of a gateway",
+    };
+    line(format_args!(
+        "uploads: one at a time on a {scope}; {policy}"
+    ));
+    for warning in warnings(settings) {
+        line(format_args!("warning: {warning}"));
+    }
+    text
+}
+
+fn reach(address: SocketAddr) -> String {
+    if is_local(address) {
+        "this machine only".to_owned()
+    } else if address.ip().is_unspecified() {
+        "every machine that can reach this one".to_owned()
+    } else {
+        format!("every machine that can reach {}", address.ip())
+    }
+}
+
+/// What deserves a second thought, in the settings and in how this process was started with them.
+fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = settings.warnings();
+    if let Some(files) = open_files_limit().filter(|files| *files < settings.limits.connections) {
+        warnings.push(format!(
+            "limits.connections = {}, but this process may open only {files} files: raise ulimit -n (LimitNOFILE)",
+            settings.limits.connections
+        ));
+    }
+    warnings
+}
+
+/// The soft limit on open files, where Linux tells it.
+fn open_files_limit() -> Option<usize> {
+    std::fs::read_to_string("/proc/self/limits")
+        .ok()?
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}

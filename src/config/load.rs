@@ -1,0 +1,419 @@
+//! Lays the file over the defaults and the environment over the file, and reads the result setting by setting,
+//! so that every mistake is reported and not only the first.
+
+use std::path::{Path, PathBuf};
+
+use figment::error::Kind;
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::keys::{self, join};
+use super::lines::Lines;
+use super::problem::{Place, Problem, SettingsError};
+use super::{Settings, check};
+
+const PREFIX: &str = "DOCKGATE_";
+
+/// Remedies show what was given, but not pages of it.
+const SHOWN: usize = 80;
+
+impl Settings {
+    /// The settings of this process: the defaults, under the file if one is named, under the environment.
+    ///
+    /// # Errors
+    /// Says everything that is wrong: a file that cannot be read, is not TOML, or names settings that do not
+    /// exist; values of the wrong kind; values that make no sense alone or together.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        Self::load_from(file, environment)
+    }
+
+    /// The same, with this environment instead of the process's.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_from(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut given = Figment::new();
+        let file = file.map(TomlFile::read).transpose()?;
+        if let Some(file) = &file {
+            given = given.merge(Toml::string(&file.text));
+        }
+        let mut variables: Vec<Variable> = environment
+            .into_iter()
+            .filter_map(|(name, value)| Variable::new(name, &value))
+            .collect();
+        // The environment has no order of its own; the messages shall have one.
+        variables.sort_by(|a, b| a.name.cmp(&b.name));
+        for variable in variables {
+            given = given.merge(variable);
+        }
+        Reading {
+            given,
+            file,
+            accepted: Figment::from(Serialized::defaults(Self::default())),
+            problems: Vec::new(),
+        }
+        .read()
+    }
+}
+
+/// The settings file as it was read.
+#[derive(Debug)]
+struct TomlFile {
+    path: PathBuf,
+    text: String,
+    lines: Lines,
+}
+
+impl TomlFile {
+    fn read(path: &Path) -> Result<Self, SettingsError> {
+        let whole = |line, fault, remedy: &str| {
+            SettingsError::from(Problem {
+                place: Place::File(path.to_owned(), line),
+                key: String::new(),
+                given: None,
+                fault,
+                remedy: remedy.to_owned(),
+            })
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            whole(
+                None,
+                format!("the settings file cannot be read ({error})"),
+                "name a file that this user can read, or leave --config out to run with the defaults",
+            )
+        })?;
+        let lines = Lines::parse(&text).map_err(|error| {
+            whole(
+                error.line,
+                format!("this is not TOML ({})", error.message),
+                "compare with config/dockgate.toml",
+            )
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+            lines,
+        })
+    }
+}
+
+/// One environment variable that gives a setting. Each is a layer of its own, so that figment's record of where
+/// a value came from names the variable.
+#[derive(Debug)]
+struct Variable {
+    name: String,
+    data: Dict,
+}
+
+impl Variable {
+    fn new(name: String, value: &str) -> Option<Self> {
+        let rest = name.strip_prefix(PREFIX)?;
+        if made_by_kubernetes(rest, value) {
+            return None;
+        }
+        let key = rest.to_lowercase().replace("__", ".");
+        let value = match value.parse::<Value>() {
+            Ok(value) => value,
+            Err(never) => match never {},
+        };
+        let data = figment::util::nest(&key, value).into_dict()?;
+        Some(Self { name, data })
+    }
+
+    fn of(key: &str) -> String {
+        format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+    }
+}
+
+impl Provider for Variable {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.data.clone()))
+    }
+}
+
+/// Kubernetes gives every pod variables that describe each Service of its namespace. For a Service that is named
+/// `dockgate`, they begin with our prefix: `DOCKGATE_SERVICE_HOST`, `DOCKGATE_PORT=tcp://10.0.0.1:1883`,
+/// `DOCKGATE_PORT_1883_TCP_ADDR`.
+fn made_by_kubernetes(rest: &str, value: &str) -> bool {
+    rest == "SERVICE_HOST"
+        || rest == "SERVICE_PORT"
+        || rest.starts_with("SERVICE_PORT_")
+        || (rest == "PORT" && value.contains("://"))
+        || rest
+            .strip_prefix("PORT_")
+            .is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// What was given, on its way to become settings.
+struct Reading {
+    given: Figment,
+    file: Option<TomlFile>,
+    /// The defaults and whatever was given that can be read.
+    accepted: Figment,
+    problems: Vec<Problem>,
+}
+
+impl Reading {
+    fn read(mut self) -> Result<Settings, SettingsError> {
+        let given = match self.given.find_value("") {
+            Ok(Value::Dict(_, dict)) => dict,
+            // Nothing was given at all.
+            _ => Dict::new(),
+        };
+        self.section("", &given, &keys::defaults());
+        let settings: Settings = match self.accepted.extract() {
+            Ok(settings) => settings,
+            Err(error) => {
+                self.problem("", None, Place::Default, error.to_string(), "correct it");
+                return Err(SettingsError::new(self.problems));
+            }
+        };
+        for flaw in check::flaws(&settings) {
+            // A setting that could not be read has its default here, which is nobody's mistake.
+            if self.problems.iter().any(|problem| problem.key == flaw.key) {
+                continue;
+            }
+            let place = match find(&given, &flaw.key) {
+                Some(value) => self.place(&flaw.key, value),
+                None => Place::Default,
+            };
+            self.problems.push(flaw.at(place));
+        }
+        if self.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError::new(self.problems))
+        }
+    }
+
+    fn section(&mut self, prefix: &str, given: &Dict, defaults: &Dict) {
+        for (name, value) in given {
+            let key = join(prefix, name);
+            let place = self.place(&key, value);
+            match (defaults.get(name), value) {
+                (None, _) => self.unknown(&key, place),
+                (Some(Value::Dict(_, defaults)), Value::Dict(_, given)) => {
+                    self.section(&key, given, defaults);
+                }
+                (Some(Value::Dict(_, defaults)), other) => {
+                    let inner: Vec<_> = defaults.keys().map(|name| join(&key, name)).collect();
+                    self.problem(
+                        &key,
+                        Some(show(other)),
+                        place,
+                        "this is a section, not a setting".to_owned(),
+                        &format!("give {}", inner.join(", ")),
+                    );
+                }
+                (Some(Value::Array(..)), Value::Array(_, elements)) => {
+                    if self.listeners(&key, elements) {
+                        self.accept(&key, value);
+                    }
+                }
+                (Some(default), value) => self.setting(&key, value, default, place),
+            }
+        }
+    }
+
+    fn setting(&mut self, key: &str, value: &Value, default: &Value, place: Place) {
+        match self.accepts(key, value) {
+            Ok(()) => self.accept(key, value),
+            Err(kind) => {
+                let (fault, remedy) = explain(key, &kind);
+                self.problem(
+                    key,
+                    Some(show(value)),
+                    place,
+                    fault,
+                    &format!("{remedy}; the default is {}", show(default)),
+                );
+            }
+        }
+    }
+
+    /// Whether all elements of the list of listeners can be read.
+    fn listeners(&mut self, key: &str, elements: &[Value]) -> bool {
+        let before = self.problems.len();
+        let sound = [("protocol", "mqtt"), ("bind", "127.0.0.1:0")];
+        for (index, element) in elements.iter().enumerate() {
+            let path = format!("{key}[{index}]");
+            let place = self.place(&path, element);
+            let Some(fields) = element.as_dict() else {
+                let fault = "a listener is a table".to_owned();
+                let remedy = "write { protocol = \"mqtt\", bind = \"127.0.0.1:1883\" }";
+                self.problem(&path, Some(show(element)), place, fault, remedy);
+                continue;
+            };
+            if !fields.contains_key("bind") {
+                self.problem(
+                    &format!("{path}.bind"),
+                    None,
+                    place,
+                    "this listener has no address".to_owned(),
+                    "give one, such as bind = \"127.0.0.1:1883\"",
+                );
+            }
+            for (name, value) in fields {
+                let path = join(&path, name);
+                let place = self.place(&path, value);
+                if !sound.iter().any(|(known, _)| known == name) {
+                    let fault = "there is no such setting".to_owned();
+                    let remedy = keys::nearest(name, sound.map(|(known, _)| known)).map_or_else(
+                        || "a listener has protocol and bind".to_owned(),
+                        |meant| format!("did you mean {meant}?"),
+                    );
+                    self.problem(&path, None, place, fault, &remedy);
+                    continue;
+                }
+                // Try this field alone in a listener that is otherwise sound.
+                let mut listener: Dict = sound
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), Value::from(*value)))
+                    .collect();
+                listener.insert(name.clone(), value.clone());
+                if let Err(kind) = self.accepts(key, &Value::from(vec![listener])) {
+                    let (fault, remedy) = explain(&path, &kind);
+                    self.problem(&path, Some(show(value)), place, fault, &remedy);
+                }
+            }
+        }
+        self.problems.len() == before
+    }
+
+    /// Whether the settings can be read with this one value in place of its default.
+    fn accepts(&self, key: &str, value: &Value) -> Result<(), Kind> {
+        Figment::from(Serialized::defaults(Settings::default()))
+            .merge((key, value))
+            .extract::<Settings>()
+            .map(drop)
+            .map_err(|error| error.kind)
+    }
+
+    fn accept(&mut self, key: &str, value: &Value) {
+        let accepted = std::mem::take(&mut self.accepted);
+        self.accepted = accepted.merge((key, value));
+    }
+
+    fn unknown(&mut self, key: &str, place: Place) {
+        let all = keys::all();
+        let sections = keys::defaults();
+        let candidates = all.iter().chain(sections.keys()).map(String::as_str);
+        let remedy = match keys::nearest(key, candidates) {
+            Some(meant) if matches!(place, Place::Environment(_)) => {
+                format!("did you mean {} ({meant})?", Variable::of(meant))
+            }
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "config/dockgate.toml lists them all".to_owned(),
+        };
+        self.problem(
+            key,
+            None,
+            place,
+            "there is no such setting".to_owned(),
+            &remedy,
+        );
+    }
+
+    fn problem(
+        &mut self,
+        key: &str,
+        given: Option<String>,
+        place: Place,
+        fault: String,
+        remedy: &str,
+    ) {
+        self.problems.push(Problem {
+            place,
+            key: key.to_owned(),
+            given,
+            fault,
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    fn place(&self, key: &str, value: &Value) -> Place {
+        // The tag of a table is that of the layer that named it first; the tag of what is in it is exact.
+        let tag = match value {
+            Value::Dict(tag, dict) => dict.values().next().map_or(*tag, Value::tag),
+            other => other.tag(),
+        };
+        let layer = self.given.get_metadata(tag).map(|layer| &*layer.name);
+        match (layer, &self.file) {
+            (Some(name), _) if name.starts_with(PREFIX) => Place::Environment(name.to_owned()),
+            (_, Some(file)) => Place::File(file.path.clone(), file.lines.line_of(key)),
+            (_, None) => Place::Default,
+        }
+    }
+}
+
+/// The value at a dotted path, or that of the list it is in.
+fn find<'a>(given: &'a Dict, key: &str) -> Option<&'a Value> {
+    let (head, rest) = key.split_once('.').unwrap_or((key, ""));
+    let value = given.get(head.split('[').next()?)?;
+    match value {
+        Value::Dict(_, inner) if !rest.is_empty() => find(inner, rest),
+        _ => Some(value),
+    }
+}
+
+/// What is wrong with a value that does not fit its setting, and what would fit.
+fn explain(key: &str, kind: &Kind) -> (String, String) {
+    match kind {
+        Kind::UnknownVariant(given, known) => {
+            let remedy = match keys::nearest(given, known.iter().copied()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("give one of {}", quoted(known)),
+            };
+            (format!("the choice is between {}", quoted(known)), remedy)
+        }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            let (fits, remedy) = match expected.as_str() {
+                "u16" => ("a whole number from 0 to 65535", "give one"),
+                "u32" => ("a whole number from 0 to 4294967295", "give one"),
+                "u64" | "usize" => ("a whole number, 0 or more", "give one"),
+                "i64" => ("a whole number", "give one"),
+                "a boolean" => ("true or false", "give one of them"),
+                "a string" => ("text", "put it in quotes"),
+                "a sequence" | "sequence" => (
+                    "a list",
+                    "write [[listeners]] sections, or listeners = [{ bind = \"127.0.0.1:1883\" }]",
+                ),
+                "a duration" => ("a duration", "give a number with its unit, such as \"15s\""),
+                other => (other, "give one"),
+            };
+            (format!("this must be {fits}"), remedy.to_owned())
+        }
+        _ if key.ends_with("bind") => (
+            "this is not an address with a port".to_owned(),
+            "give one, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\" (a name will not do)"
+                .to_owned(),
+        ),
+        other => (other.to_string(), "correct it".to_owned()),
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    words.join(", ")
+}
+
+fn show(value: &Value) -> String {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,19 @@
+//! Settings: what they are, where they come from, and whether they make sense together.
+//!
+//! A setting's value is the default ([`Settings::default`]), unless the TOML file gives another, unless an
+//! environment variable `DOCKGATE_SECTION__KEY` gives another still. [`Settings::load`] puts these layers together
+//! and reports everything that is wrong at once. `config/dockgate.toml` documents every setting.
+
+mod check;
+mod keys;
+mod lines;
+mod load;
+mod problem;
+mod settings;
+mod size;
+
+pub use check::is_local;
+pub use problem::{Place, Problem, SettingsError};
+pub use settings::{
+    Access, Http, Limits, Listener, Log, LogFormat, Policy, Protocol, Scope, Settings, Uploads,
+};

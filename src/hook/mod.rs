@@ -1,0 +1,255 @@
+//! What a publish means to the remote log upload: topic, then method, then a verdict.
+//!
+//! Every publish comes by. Nearly all of them are settled by their topic ([`Hook::concerns`]), most of
+//! the others by not holding a word of it; only the rest is parsed. The bytes are never changed, and
+//! what cannot be read is forwarded and counted: the hook fails open.
+//!
+//! It does not fail open to tricks. A start is recognised if any reading of the message makes it
+//! one, since nobody knows which parser a dock has:
+//!
+//! - a method name may be written with escapes. All of its letters are ASCII, so an escape in it
+//!   begins with `\u00`; a payload with that is parsed too, whether or not it holds `fileupload_`;
+//! - a key may stand there twice, or in another case, or with escapes;
+//! - there may be a byte order mark before, or anything behind the JSON value;
+//! - there may be invalid UTF-8, or half a surrogate pair, in some text;
+//! - values may be nested deeply: what is not wanted is skipped without recursion.
+//!
+//! What no parser should accept (comments, single quotes, trailing commas, UTF-16, more than 4 MiB)
+//! is forwarded unread.
+
+mod digest;
+mod lenient;
+mod log_rate;
+mod message;
+mod refusal;
+mod topic;
+mod translate;
+
+#[cfg(test)]
+mod quirks;
+
+use std::sync::{Arc, LazyLock};
+
+use memchr::memmem::Finder;
+
+pub use refusal::Refusal;
+pub use topic::{Kind, Topic};
+
+use crate::ledger::{
+    Conflict, Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure,
+};
+use message::{Envelope, repaired};
+
+/// Payloads above this are not looked into. A list reply with hundreds of boots is some tens of KB,
+/// a start with a token 2 KB.
+const MAX_PAYLOAD: usize = 4 << 20;
+/// Messages without a method are looked into only up to this: the samples that lack it are short.
+const MAX_UNNAMED: usize = 1 << 20;
+
+static METHOD_PREFIX: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("fileupload_"));
+static ASCII_ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
+static METHOD_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"method\""));
+
+/// Who publishes, as far as the hook has to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Publisher<'a> {
+    /// The MQTT client identifier.
+    pub client_id: &'a str,
+    /// May publish what the topic's gateway says: `services_reply` and `events`.
+    pub may_speak_as_gateway: bool,
+    /// May publish what the cloud asks of it: `services`.
+    pub may_command: bool,
+}
+
+/// What is to become of a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Deliver it as it is.
+    Forward,
+    /// Acknowledge it, do not deliver it, and publish the answer instead.
+    Refuse(Box<Refusal>),
+}
+
+/// Looks into publishes and tells the ledger. Any thread may call it.
+#[derive(Debug)]
+pub struct Hook {
+    ledger: Arc<Ledger>,
+    observer: Arc<dyn Observer>,
+    /// Tells retries from other starts.
+    key: digest::Key,
+    failures: log_rate::LogRate,
+}
+
+/// How a payload is to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// It cannot be one of ours.
+    Not,
+    /// It may name one of the methods.
+    Named,
+    /// It names no method; its tid or bid may be known.
+    Unnamed,
+}
+
+impl Hook {
+    /// A hook that drives `ledger` and tells `observer` what there is to count.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>) -> Self {
+        Hook {
+            ledger,
+            observer,
+            key: digest::Key::new(),
+            failures: log_rate::LogRate::default(),
+        }
+    }
+
+    /// The topic, if publishes on it have to be inspected. Asked for every publish.
+    #[inline]
+    #[must_use]
+    pub fn concerns(topic: &str) -> Option<Topic<'_>> {
+        Topic::read(topic)
+    }
+
+    /// Looks into a publish on a topic that concerns the hook.
+    pub fn inspect(
+        &self,
+        publisher: &Publisher<'_>,
+        topic: Topic<'_>,
+        payload: &[u8],
+        now: Now,
+    ) -> Verdict {
+        let look = look(topic.kind, payload);
+        if look == Look::Not {
+            return Verdict::Forward;
+        }
+        if payload.len() > MAX_PAYLOAD {
+            return self.fail(topic, payload.len(), ParseFailure::TooLarge, now);
+        }
+        match Envelope::read(payload) {
+            Ok(envelope) => self.judge(publisher, topic, look, &envelope, payload, now),
+            Err(failure) => {
+                let repaired = repaired(payload);
+                match repaired.as_deref().map(Envelope::read) {
+                    Some(Ok(envelope)) => {
+                        self.judge(publisher, topic, look, &envelope, payload, now)
+                    }
+                    _ if look == Look::Named && METHOD_PREFIX.find(payload).is_some() => {
+                        self.fail(topic, payload.len(), failure, now)
+                    }
+                    _ => Verdict::Forward,
+                }
+            }
+        }
+    }
+
+    /// Lets time pass in the ledger. The ledger's [`next_deadline`](Ledger::next_deadline) says when.
+    pub fn tick(&self, now: Now) {
+        for observation in self.ledger.tick(now) {
+            self.observer.observe(&observation);
+        }
+    }
+
+    fn judge(
+        &self,
+        publisher: &Publisher<'_>,
+        topic: Topic<'_>,
+        look: Look,
+        envelope: &Envelope<'_>,
+        payload: &[u8],
+        now: Now,
+    ) -> Verdict {
+        let direction = topic.kind.direction();
+        let is_start = topic.kind == Kind::Services && envelope.named.is_start;
+        let method = if is_start {
+            Some(Method::Start)
+        } else {
+            envelope.named.last
+        };
+        match method {
+            Some(method) => self
+                .observer
+                .observe(&Observation::Message { method, direction }),
+            None if envelope.named.is_unknown => {
+                self.observer.observe(&Observation::UnknownMethod);
+                return Verdict::Forward;
+            }
+            // A reply or event that names no method is ours only if its names are known.
+            None if envelope.named.is_present
+                || look == Look::Not
+                || direction == Direction::Down =>
+            {
+                return Verdict::Forward;
+            }
+            None => {}
+        }
+        if method.is_some() && !topic.is_plausible() {
+            self.observer.observe(&Observation::BadGateway);
+            return Verdict::Forward;
+        }
+        if method.is_some() && !envelope.gateway.is_empty() && *envelope.gateway != *topic.gateway {
+            self.observer.observe(&Observation::GatewayMismatch);
+        }
+        let may = match direction {
+            Direction::Down => publisher.may_command,
+            Direction::Up => publisher.may_speak_as_gateway,
+        };
+        if !may {
+            self.observer
+                .observe(&Observation::NotAllowed { direction });
+            return Verdict::Forward;
+        }
+        let client = publisher.client_id;
+        let event = translate::event(&self.key, topic.kind, method, client, envelope, payload);
+        match event.and_then(|event| self.tell(topic.gateway, &event, now).refused) {
+            Some(conflict) => {
+                Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now)))
+            }
+            None => Verdict::Forward,
+        }
+    }
+
+    fn tell(&self, gateway: &str, event: &Event<'_>, now: Now) -> Effects {
+        let effects = self.ledger.apply(gateway, event, now);
+        for observation in &effects.observations {
+            tracing::debug!(gateway, bid = event.bid, ?observation, "upload");
+            self.observer.observe(observation);
+        }
+        effects
+    }
+
+    fn fail(&self, topic: Topic<'_>, length: usize, kind: ParseFailure, now: Now) -> Verdict {
+        self.observer.observe(&Observation::ParseFailure { kind });
+        if self.failures.allows(now) {
+            let gateway: String = topic.gateway.chars().take(64).collect();
+            tracing::warn!(
+                gateway,
+                length,
+                failure = kind.as_str(),
+                "unreadable log upload message forwarded"
+            );
+        }
+        Verdict::Forward
+    }
+}
+
+fn refusal(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now) -> Refusal {
+    Refusal::new(
+        gateway,
+        envelope.tid.as_deref(),
+        envelope.bid.as_deref(),
+        conflict,
+        now,
+    )
+}
+
+fn look(kind: Kind, payload: &[u8]) -> Look {
+    if METHOD_PREFIX.find(payload).is_some() || ASCII_ESCAPE.find(payload).is_some() {
+        return Look::Named;
+    }
+    let may_lack_method = kind != Kind::Services && payload.len() <= MAX_UNNAMED;
+    if may_lack_method && METHOD_KEY.find(payload).is_none() {
+        Look::Unnamed
+    } else {
+        Look::Not
+    }
+}

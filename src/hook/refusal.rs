@@ -1,0 +1,68 @@
+//! The answer to a start that is refused.
+
+use serde::Serialize;
+
+use crate::ledger::{Conflict, Method, Now};
+
+/// Longest tid or bid echoed. They are echoed whole or not at all: half of one matches nothing.
+const MAX_ECHO: usize = 4_096;
+
+/// A start that must not be delivered, and what to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where the answer goes: the gateway's `services_reply`. Not retained.
+    pub reply_topic: String,
+    /// The answer, as the dock itself would give it.
+    pub reply_payload: Vec<u8>,
+    /// For an MQTT 5 reason string.
+    pub reason: String,
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bid: Option<&'a str>,
+    method: &'static str,
+    timestamp: u64,
+    gateway: &'a str,
+    data: ReplyResult,
+}
+
+#[derive(Serialize)]
+struct ReplyResult {
+    result: i64,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        gateway: &str,
+        tid: Option<&str>,
+        bid: Option<&str>,
+        conflict: &Conflict,
+        now: Now,
+    ) -> Refusal {
+        let echo = |text: &&str| text.len() <= MAX_ECHO;
+        let reply = Reply {
+            tid: tid.filter(echo),
+            bid: bid.filter(echo),
+            method: Method::Start.as_str(),
+            timestamp: now.0,
+            gateway,
+            data: ReplyResult {
+                result: conflict.result,
+            },
+        };
+        let seconds = conflict.age_ms / 1_000;
+        Refusal {
+            reply_topic: format!("thing/product/{gateway}/services_reply"),
+            reply_payload: serde_json::to_vec(&reply)
+                .expect("strings and numbers always serialise"),
+            reason: format!(
+                "another log upload is {} since {seconds} s",
+                conflict.state.as_str()
+            ),
+        }
+    }
+}

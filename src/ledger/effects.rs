@@ -1,0 +1,123 @@
+//! What a turn of the ledger brings about, as data: carried out and logged after the lock is gone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
+
+use super::observation::Observation;
+use super::rules::{Now, Rules};
+use super::status::{Outcome, State};
+
+/// Why a start was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// The state of the upload that holds the slot.
+    pub state: State,
+    /// How long ago that upload was started, in milliseconds.
+    pub age_ms: u64,
+    /// `data.result` for the answer.
+    pub result: i64,
+}
+
+/// What came of an event, or of time passing.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// The start must not reach the dock.
+    pub refused: Option<Conflict>,
+    /// What is to be counted.
+    pub observations: SmallVec<[Observation; 4]>,
+    /// What is to be logged.
+    pub(crate) notes: SmallVec<[Note; 1]>,
+    /// Uploads that went into the history, by id.
+    pub(crate) ended: SmallVec<[u64; 2]>,
+    /// Uploads that left the history, by id.
+    pub(crate) forgotten: SmallVec<[u64; 2]>,
+}
+
+impl Effects {
+    pub(crate) fn count(&mut self, observation: Observation) {
+        self.observations.push(observation);
+    }
+}
+
+/// A line for the log.
+#[derive(Debug)]
+pub(crate) enum Note {
+    Started {
+        bid: Box<str>,
+    },
+    Refused {
+        bid: Box<str>,
+        by: State,
+        let_through: bool,
+    },
+    Adopted {
+        bid: Box<str>,
+    },
+    Ended {
+        bid: Box<str>,
+        outcome: Outcome,
+        code: Option<i64>,
+        age_ms: u64,
+    },
+}
+
+impl Note {
+    pub(crate) fn log(&self, gateway: &str) {
+        match self {
+            Note::Started { bid } => tracing::info!(gateway, %bid, "upload started"),
+            Note::Refused {
+                bid,
+                by,
+                let_through: false,
+            } => {
+                tracing::info!(gateway, %bid, by = by.as_str(), "start refused: the slot is taken");
+            }
+            Note::Refused {
+                bid,
+                by,
+                let_through: true,
+            } => {
+                tracing::info!(gateway, %bid, by = by.as_str(), "start would be refused: the slot is taken");
+            }
+            Note::Adopted { bid } => tracing::info!(gateway, %bid, "upload found going on"),
+            Note::Ended {
+                bid,
+                outcome,
+                code,
+                age_ms,
+            } => {
+                tracing::info!(gateway, %bid, outcome = outcome.as_str(), code, age_ms, "upload ended");
+            }
+        }
+    }
+}
+
+/// One turn of one gateway: what it may read, and what it brings about.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Now,
+    pub(crate) rules: &'a Rules,
+    pub(crate) serial: &'a AtomicU64,
+    pub(crate) effects: Effects,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(now: Now, rules: &'a Rules, serial: &'a AtomicU64) -> Turn<'a> {
+        Turn {
+            now,
+            rules,
+            serial,
+            effects: Effects::default(),
+        }
+    }
+
+    /// The next upload's id.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn count(&mut self, observation: Observation) {
+        self.effects.count(observation);
+    }
+}

@@ -1,0 +1,347 @@
+//! One gateway: its running uploads, what it remembers, and how time ends them.
+//!
+//! ```text
+//!            start, slot free                reply 0, or progress
+//!   (free) ───────────────────▶ pending ──────────────────────────▶ active ◀──┐ cancel's reply ≠ 0
+//!      ▲                          │  │                               │  │     │
+//!      │   reply ≠ 0 → rejected   │  └──── cancel's reply 0 ───▶ cancelling ──┘
+//!      │   no reply → unanswered  │                               │     │
+//!      └──────────────────────────┴───────────────────────────────┴─────┘
+//!        active: a terminal status, all files over, stalled, lost
+//!        cancelling: the same, or cancel_timeout → canceled
+//! ```
+//!
+//! Everything here is a function of the state, the event and the time. What is to be counted, logged
+//! or indexed is returned as [`Effects`](super::Effects).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::effects::{Note, Turn};
+use super::event::{Body, Event, ListedFile};
+use super::module::{Module, Slots};
+use super::observation::{Method, Observation};
+use super::rules::Now;
+use super::status::{Outcome, State};
+use super::text::{self, cut};
+use super::upload::Upload;
+
+/// Requests remembered to match replies that do not name their method, and cancels.
+const MAX_ASKED: usize = 16;
+/// Progress messages remembered to recognise one that is sent again.
+const MAX_SEEN: usize = 32;
+/// Starts let through under `Policy::Observe` that are remembered.
+const MAX_LET_THROUGH: usize = 8;
+/// Modules whose list is remembered.
+const MAX_LISTED: usize = 4;
+
+/// An upload that has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) upload: Upload,
+    pub(crate) outcome: Outcome,
+    pub(crate) code: Option<i64>,
+    pub(crate) at: Now,
+}
+
+/// A list or cancel request that went down.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) tid: Box<str>,
+    pub(crate) bid: Box<str>,
+    /// For a cancel: of which modules.
+    pub(crate) modules: Slots,
+    /// For a cancel: the dock agreed.
+    pub(crate) accepted: bool,
+}
+
+/// The last list of one module.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) module: Module,
+    pub(crate) device_sn: Box<str>,
+    pub(crate) result: Option<i64>,
+    pub(crate) files: Vec<ListedFile>,
+    /// How many the dock named, kept or not.
+    pub(crate) offered: usize,
+    pub(crate) at: Now,
+}
+
+/// All that is known of one gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// At most one in each slot.
+    pub(crate) running: SmallVec<[Upload; 2]>,
+    /// Oldest first.
+    pub(crate) history: VecDeque<Ended>,
+    pub(crate) listed: SmallVec<[Listed; 2]>,
+    pub(crate) asked: VecDeque<Asked>,
+    /// The tid and content of events since the last start, hashed.
+    pub(crate) seen: VecDeque<u64>,
+    /// Names of starts that `Policy::Observe` let through since the last start that took a slot.
+    pub(crate) let_through: VecDeque<Box<str>>,
+    pub(crate) refused: u64,
+    /// The last message about it.
+    pub(crate) touched: Now,
+    /// The client that last spoke as this gateway, unless its id is the gateway's serial number.
+    pub(crate) speaker: Option<Arc<str>>,
+    pub(crate) speaker_here: bool,
+    /// The client whose id is the serial number is known to be connected.
+    pub(crate) own_here: bool,
+    pub(crate) gone: Option<Now>,
+    /// Where it stands in the deadline index.
+    pub(crate) indexed: Option<Now>,
+}
+
+impl Gateway {
+    pub(crate) fn new(now: Now) -> Gateway {
+        Gateway {
+            running: SmallVec::new(),
+            history: VecDeque::new(),
+            listed: SmallVec::new(),
+            asked: VecDeque::new(),
+            seen: VecDeque::new(),
+            let_through: VecDeque::new(),
+            refused: 0,
+            touched: now,
+            speaker: None,
+            speaker_here: false,
+            own_here: false,
+            gone: None,
+            indexed: None,
+        }
+    }
+
+    /// One event. What time has ended by now is ended first, whether or not a tick has come by.
+    pub(crate) fn apply(&mut self, event: &Event<'_>, turn: &mut Turn<'_>) {
+        self.expire(turn);
+        self.touched = turn.now;
+        match &event.body {
+            Body::List => self.ask(Method::List, event, Slots::NONE),
+            Body::Start(start) => self.start(event, start, turn),
+            Body::Cancel(modules) => self.ask(Method::Update, event, *modules),
+            Body::ListReply(reply) => self.list_replied(event, reply, turn),
+            Body::StartReply(result) => self.start_replied(event, *result, turn),
+            Body::CancelReply(result) => self.cancel_replied(event, *result, turn),
+            Body::UnnamedReply(reply) => self.unnamed_replied(event, reply, turn),
+            Body::Progress(progress) => self.progressed(event, progress, turn),
+            Body::UnnamedEvent(progress) => {
+                if self.running.iter().any(|upload| upload.has_bid(event.bid)) {
+                    self.progressed(event, progress, turn);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, method: Method, event: &Event<'_>, modules: Slots) {
+        keep(
+            &mut self.asked,
+            MAX_ASKED,
+            Asked {
+                method,
+                tid: cut(event.tid, text::ID).into(),
+                bid: cut(event.bid, text::ID).into(),
+                modules,
+                accepted: false,
+            },
+        );
+    }
+
+    /// Ends what time has ended.
+    pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
+        let mut at = 0;
+        while at < self.running.len() {
+            let upload = &mut self.running[at];
+            let (deadline, outcome) = upload.deadline(self.gone, turn.rules);
+            upload.give_up_cancelled_files(turn.rules, turn.now);
+            let ending = if deadline <= turn.now {
+                Some(outcome)
+            } else {
+                upload.ending()
+            };
+            match ending {
+                Some(outcome) => self.end(at, outcome, turn),
+                None => at += 1,
+            }
+        }
+    }
+
+    /// The next moment at which time changes something.
+    pub(crate) fn deadline(&self, rules: &super::Rules) -> Option<Now> {
+        let uploads = self.running.iter();
+        uploads
+            .flat_map(|upload| {
+                [
+                    Some(upload.deadline(self.gone, rules).0),
+                    upload.file_deadline(rules),
+                ]
+            })
+            .flatten()
+            .min()
+    }
+
+    /// Moves a running upload into the history and frees its slot.
+    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, turn: &mut Turn<'_>) {
+        let upload = self.running.remove(at);
+        self.bury(upload, outcome, turn);
+    }
+
+    pub(crate) fn bury(&mut self, upload: Upload, outcome: Outcome, turn: &mut Turn<'_>) {
+        let code = upload.code(outcome);
+        let age_ms = turn.now.since(upload.begun);
+        turn.count(Observation::Ended {
+            outcome,
+            modules: upload.modules(),
+        });
+        // Replies have been counted when they came.
+        if let (Some(code), false) = (code.filter(|code| *code != 0), outcome == Outcome::Rejected)
+        {
+            turn.count(Observation::ResultCode(code));
+        }
+        if !upload.adopted {
+            turn.count(Observation::UploadDuration(age_ms));
+        }
+        for file in &upload.files {
+            if let (Some(Outcome::Ok), Some(size)) = (file.over, file.size) {
+                turn.count(Observation::FileSize(u64::try_from(size).unwrap_or(0)));
+            }
+        }
+        turn.effects.notes.push(Note::Ended {
+            bid: first_bid(&upload),
+            outcome,
+            code,
+            age_ms,
+        });
+        turn.effects.ended.push(upload.id);
+        self.history.push_back(Ended {
+            upload,
+            outcome,
+            code,
+            at: turn.now,
+        });
+        while self.history.len() > turn.rules.history_per_gateway {
+            turn.effects
+                .forgotten
+                .extend(self.history.pop_front().map(|ended| ended.upload.id));
+        }
+    }
+
+    /// Takes an ended upload up again: what the dock says now shows that it is going on.
+    pub(crate) fn revive(&mut self, at: usize, turn: &mut Turn<'_>) -> Option<usize> {
+        let mut upload = self.history.remove(at)?.upload;
+        turn.effects.forgotten.push(upload.id);
+        turn.count(Observation::Late);
+        turn.count(Observation::Adopted);
+        turn.effects.notes.push(Note::Adopted {
+            bid: first_bid(&upload),
+        });
+        upload.state = State::Active;
+        upload.cancelling = None;
+        upload.heard = turn.now;
+        self.running.push(upload);
+        Some(self.running.len() - 1)
+    }
+
+    /// The upload that holds any of these slots.
+    pub(crate) fn holder(&self, slots: Slots) -> Option<&Upload> {
+        self.running.iter().find(|upload| upload.slots.meets(slots))
+    }
+
+    pub(crate) fn remember_let_through(&mut self, event: &Event<'_>) {
+        for name in [event.tid, event.bid] {
+            if !name.is_empty() {
+                keep(
+                    &mut self.let_through,
+                    2 * MAX_LET_THROUGH,
+                    cut(name, text::ID).into(),
+                );
+            }
+        }
+    }
+
+    pub(crate) fn was_let_through(&self, name: &str) -> bool {
+        !name.is_empty()
+            && self
+                .let_through
+                .iter()
+                .any(|kept| **kept == *cut(name, text::ID))
+    }
+
+    /// Whether an event has been seen since the last start; remembers it.
+    pub(crate) fn has_seen(&mut self, hash: u64) -> bool {
+        if self.seen.contains(&hash) {
+            return true;
+        }
+        keep(&mut self.seen, MAX_SEEN, hash);
+        false
+    }
+
+    pub(crate) fn keep_list(&mut self, listed: Listed) {
+        self.listed.retain(|kept| kept.module != listed.module);
+        if self.listed.len() == MAX_LISTED {
+            self.listed.remove(0);
+        }
+        self.listed.push(listed);
+    }
+
+    /// How many uploads are pending, active and cancelling.
+    pub(crate) fn counts(&self) -> [i64; 3] {
+        let mut counts = [0; 3];
+        for upload in &self.running {
+            counts[upload.state as usize] += 1;
+        }
+        counts
+    }
+
+    /// The client spoke as this gateway; true if it is another than before.
+    pub(crate) fn spoke(&mut self, client: &str, is_own: bool) -> bool {
+        self.gone = None;
+        if is_own {
+            self.own_here = true;
+            return false;
+        }
+        self.speaker_here = true;
+        self.speaker.as_deref() != Some(client)
+    }
+
+    /// A client that this gateway may be present through left.
+    pub(crate) fn client_gone(&mut self, is_own: bool, now: Now) {
+        if is_own {
+            self.own_here = false;
+        } else {
+            self.speaker_here = false;
+        }
+        if !self.own_here && !self.speaker_here {
+            self.gone.get_or_insert(now);
+        }
+    }
+
+    /// It came back.
+    pub(crate) fn client_back(&mut self, is_own: bool) {
+        if is_own {
+            self.own_here = true;
+        } else {
+            self.speaker_here = true;
+        }
+        self.gone = None;
+    }
+}
+
+/// The name to log an upload by.
+pub(crate) fn first_bid(upload: &Upload) -> Box<str> {
+    upload
+        .aliases
+        .first()
+        .map(|alias| alias.bid.clone())
+        .unwrap_or_default()
+}
+
+fn keep<T>(ring: &mut VecDeque<T>, limit: usize, item: T) {
+    if ring.len() >= limit {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}

@@ -1,0 +1,51 @@
+//! The order in which uploads ended, over all gateways, so that the oldest can go first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::gateway::Ended;
+
+/// Every upload in a gateway's history, by its id, which ascends with time. It may be called with
+/// a gateway's lock held and takes no other lock.
+#[derive(Debug, Default)]
+pub(crate) struct HistoryIndex(Mutex<BTreeMap<u64, Arc<str>>>);
+
+impl HistoryIndex {
+    pub(crate) fn note(&self, gateway: &Arc<str>, ended: &[u64], forgotten: &[u64]) {
+        if ended.is_empty() && forgotten.is_empty() {
+            return;
+        }
+        let mut index = self.0.lock();
+        for id in forgotten {
+            index.remove(id);
+        }
+        for id in ended {
+            index.insert(*id, Arc::clone(gateway));
+        }
+    }
+
+    /// A gateway is forgotten, with its history.
+    pub(crate) fn forget(&self, history: &VecDeque<Ended>) {
+        let mut index = self.0.lock();
+        for ended in history {
+            index.remove(&ended.upload.id);
+        }
+    }
+
+    /// Takes out the oldest if there are more than `limit`.
+    pub(crate) fn pop_over(&self, limit: usize) -> Option<(u64, Arc<str>)> {
+        let mut index = self.0.lock();
+        if index.len() > limit {
+            index.pop_first()
+        } else {
+            None
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}

@@ -1,0 +1,57 @@
+//! The uploads of every gateway, and the rules that they go by.
+//!
+//! The ledger is told what a message says ([`Event`]) and when ([`Now`]); it answers whether a start
+//! may pass and what is to be counted ([`Effects`]). It has no clock and knows no topic, socket or
+//! metric. [`Ledger`] is the part that many threads see; behind it, a gateway is a state machine
+//! that is drawn in `gateway.rs`.
+//!
+//! What the protocol leaves open is decided so:
+//!
+//! - **Late** events of an upload that the dock has ended change nothing. Where only the broker's
+//!   clock ended it (unanswered, stalled, lost) and the dock reports it as going on, it takes its slot
+//!   again if that is free: the dock is busy, and another start would corrupt both. The same if the
+//!   dock refuses one sending of a start and then accepts another.
+//! - **Adoption**: an event of an unknown upload that is going on takes the slot; one that is
+//!   already over only goes into the history. Replies alone adopt nothing.
+//! - **Duplicates** are events with the same tid and the same bytes since the last start. The tid
+//!   alone says too little: a dock may use one for all progress of an upload.
+//! - **`Policy::Observe`** tracks the upload that holds the slot, see [`Policy`].
+//! - **A retry** is a start whose whole `data` is the same, by keyed hash. Object keys and the credentials'
+//!   expiry are drawn anew for each upload, so two uploads never look the same, and a backend's
+//!   retries always do. The order of keys and white space do not count.
+//!
+//! Everything a client controls is bounded: texts are cut, files, aliases, lists, history and
+//! gateways are counted. Credentials never get here.
+
+mod answers;
+pub mod codes;
+mod deadlines;
+mod effects;
+mod event;
+mod gateway;
+mod history;
+mod module;
+mod observation;
+mod presence;
+mod requests;
+mod rules;
+mod status;
+mod table;
+mod text;
+mod upload;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use effects::{Conflict, Effects};
+pub use event::{
+    Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start,
+    StartFile,
+};
+pub use module::{Module, Modules, Slots};
+pub use observation::{Direction, Method, Observation, Observer, ParseFailure};
+pub use rules::{Now, Policy, Rules, Scope};
+pub use status::{Outcome, State};
+pub use table::Ledger;
+pub use view::{AliasView, FileView, GatewayView, ListedView, UploadView};

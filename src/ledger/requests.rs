@@ -1,0 +1,90 @@
+//! What the cloud asks of a gateway: above all, whether one more start may pass.
+
+use super::effects::{Conflict, Note, Turn};
+use super::event::{Event, Start};
+use super::gateway::Gateway;
+use super::module::Slots;
+use super::observation::Observation;
+use super::rules::{Policy, Scope};
+use super::status::State;
+use super::text::{self, cut};
+use super::upload::Upload;
+
+impl Gateway {
+    pub(crate) fn start(&mut self, event: &Event<'_>, start: &Start<'_>, turn: &mut Turn<'_>) {
+        if self.retried(event, start, turn) {
+            return;
+        }
+        let slots = slots_of(start, turn.rules.scope);
+        let Some(holder) = self.holder(slots) else {
+            return self.begin(event, start, slots, turn);
+        };
+        let reason = holder.state;
+        let age_ms = turn.now.since(holder.begun);
+        let let_through = turn.rules.policy == Policy::Observe;
+        turn.effects.notes.push(Note::Refused {
+            bid: cut(event.bid, text::ID).into(),
+            by: reason,
+            let_through,
+        });
+        if let_through {
+            turn.count(Observation::WouldRefuse { reason });
+            self.remember_let_through(event);
+            return;
+        }
+        self.refused += 1;
+        turn.count(Observation::Refused { reason });
+        turn.effects.refused = Some(Conflict {
+            state: reason,
+            age_ms,
+            result: turn.rules.conflict_result,
+        });
+    }
+
+    /// The same start again: pending, or active for less than `reply_timeout` since its first
+    /// sending. Later, or when it is being cancelled, the same data asks for a new upload.
+    fn retried(&mut self, event: &Event<'_>, start: &Start<'_>, turn: &mut Turn<'_>) -> bool {
+        let Some(digest) = start.digest else {
+            return false;
+        };
+        let Some(upload) = self
+            .running
+            .iter_mut()
+            .find(|upload| upload.digest == Some(digest))
+        else {
+            return false;
+        };
+        let is_fresh = upload.begun.after(turn.rules.reply_timeout) > turn.now;
+        if upload.state == State::Cancelling || !is_fresh {
+            return false;
+        }
+        if upload.name(event.tid, event.bid, turn.rules.max_aliases) {
+            upload.retries += 1;
+            turn.count(Observation::Retry);
+        } else {
+            turn.count(Observation::Duplicate);
+        }
+        true
+    }
+
+    fn begin(&mut self, event: &Event<'_>, start: &Start<'_>, slots: Slots, turn: &mut Turn<'_>) {
+        let mut upload = Upload::started(turn.next_id(), start, slots, turn.now);
+        upload.name(event.tid, event.bid, turn.rules.max_aliases);
+        self.running.push(upload);
+        // What was said of earlier uploads may be said again of this one, in the very same words.
+        self.seen.clear();
+        self.let_through.clear();
+        turn.count(Observation::Started);
+        turn.effects.notes.push(Note::Started {
+            bid: cut(event.bid, text::ID).into(),
+        });
+    }
+}
+
+fn slots_of(start: &Start<'_>, scope: Scope) -> Slots {
+    if scope == Scope::Gateway || start.ambiguous {
+        return Slots::ALL;
+    }
+    let named = start.files.iter().map(|file| file.module.slots());
+    named.fold(Slots::NONE, Slots::with).or_all()
+}

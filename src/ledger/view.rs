@@ -1,0 +1,311 @@
+//! What can be seen of the ledger from outside: copies, with ages instead of moments.
+
+use serde::Serialize;
+
+use super::codes::meaning;
+use super::event::ListedFile;
+use super::gateway::{Ended, Gateway, Listed};
+use super::rules::Now;
+use super::status::{Outcome, State};
+use super::table::Ledger;
+use super::upload::{File, Upload};
+
+/// A gateway. All ages are in milliseconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct GatewayView {
+    /// The serial number, from the topic.
+    pub gateway: String,
+    /// Whether its client is there, as far as is known.
+    pub present: bool,
+    /// How long it has been gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone_ms: Option<u64>,
+    /// Since the last message about it.
+    pub age_ms: u64,
+    /// Starts refused.
+    pub refused: u64,
+    /// What is running: at most one upload in a slot.
+    pub running: Vec<UploadView>,
+    /// How many ended uploads are remembered.
+    pub ended: usize,
+    /// Ended uploads, the last first. Only where one gateway is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<UploadView>,
+    /// The last list of each module.
+    pub listed: Vec<ListedView>,
+}
+
+/// An upload.
+#[derive(Debug, Clone, Serialize)]
+pub struct UploadView {
+    /// Unique in this process, ascending.
+    pub id: u64,
+    /// The gateway's serial number.
+    pub gateway: String,
+    /// `pending`, `active`, `cancelling` or `ended`.
+    pub state: &'static str,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The code it ended with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    /// What that code means, as published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<&'static str>,
+    /// Its start was not seen.
+    pub adopted: bool,
+    /// Since its start.
+    pub age_ms: u64,
+    /// Since the dock last gave a sign of it.
+    pub heard_ms: u64,
+    /// Since its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// `output.status` as last written.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub status: String,
+    /// How often the same start came again.
+    pub retries: u64,
+    /// The names it was started under.
+    pub aliases: Vec<AliasView>,
+    /// One a module.
+    pub files: Vec<FileView>,
+}
+
+/// One sending of a start.
+#[derive(Debug, Clone, Serialize)]
+pub struct AliasView {
+    /// The transaction.
+    pub tid: String,
+    /// The business.
+    pub bid: String,
+    /// The dock's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<i64>,
+    /// What the answer means, as published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<&'static str>,
+}
+
+/// One module's archive.
+#[derive(Debug, Clone, Serialize)]
+pub struct FileView {
+    /// `"0"` aircraft, `"3"` dock.
+    pub module: String,
+    /// The device's serial number; empty if it was never said.
+    pub device_sn: String,
+    /// The object key.
+    pub key: String,
+    /// The fingerprint.
+    pub fingerprint: String,
+    /// The status as last written.
+    pub status: String,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The dock accepted a cancel of it.
+    pub cancelling: bool,
+    /// Bytes.
+    pub size: Option<i64>,
+    /// 0 to 100, of the current step.
+    pub progress: Option<i64>,
+    /// From 1.
+    pub current_step: Option<i64>,
+    /// How many steps there are; some docks do not say.
+    pub total_step: Option<i64>,
+    /// 0 to 100 over all steps, where the dock says how many there are.
+    pub overall: Option<f64>,
+    /// As reported; its unit is not published.
+    pub upload_rate: Option<f64>,
+    /// By the device's clock, in ms since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_time: Option<i64>,
+    /// Not 0 is a fault of this file.
+    pub result: Option<i64>,
+    /// What the result means, as published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<&'static str>,
+}
+
+/// The last list of one module.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedView {
+    /// `"0"` aircraft, `"3"` dock.
+    pub module: String,
+    /// The device's serial number: for the dock's module the gateway's, where the reply leaves it blank.
+    pub device_sn: String,
+    /// The module's own result.
+    pub result: Option<i64>,
+    /// What it means, as published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<&'static str>,
+    /// How many files the dock named.
+    pub offered: usize,
+    /// Since the reply.
+    pub age_ms: u64,
+    /// The files, up to `max_listed_files`. Only where one gateway is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ListedFile>,
+}
+
+impl Ledger {
+    /// Every gateway by serial number, without history and listed files.
+    #[must_use]
+    pub fn gateways(&self, now: Now) -> Vec<GatewayView> {
+        let entries = self.gateways.iter();
+        let mut views: Vec<_> = entries
+            .map(|entry| gateway_view(entry.key(), &entry, false, now))
+            .collect();
+        views.sort_unstable_by(|a, b| a.gateway.cmp(&b.gateway));
+        views
+    }
+
+    /// One gateway with all that is known of it.
+    #[must_use]
+    pub fn gateway(&self, gateway: &str, now: Now) -> Option<GatewayView> {
+        let entry = self.gateways.get(gateway)?;
+        Some(gateway_view(gateway, &entry, true, now))
+    }
+
+    /// Every upload, running or remembered, the last started first.
+    #[must_use]
+    pub fn uploads(&self, now: Now) -> Vec<UploadView> {
+        let mut views = Vec::new();
+        for entry in &self.gateways {
+            views.extend(uploads_of(entry.key(), &entry, now));
+            views.extend(
+                entry
+                    .history
+                    .iter()
+                    .map(|ended| ended_view(entry.key(), ended, now)),
+            );
+        }
+        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
+        views
+    }
+}
+
+fn gateway_view(gateway: &str, state: &Gateway, in_full: bool, now: Now) -> GatewayView {
+    let history = state.history.iter().rev().filter(|_| in_full);
+    GatewayView {
+        gateway: gateway.to_owned(),
+        present: state.gone.is_none(),
+        gone_ms: state.gone.map(|at| now.since(at)),
+        age_ms: now.since(state.touched),
+        refused: state.refused,
+        running: uploads_of(gateway, state, now).collect(),
+        ended: state.history.len(),
+        history: history
+            .map(|ended| ended_view(gateway, ended, now))
+            .collect(),
+        listed: state
+            .listed
+            .iter()
+            .map(|listed| listed_view(gateway, listed, in_full, now))
+            .collect(),
+    }
+}
+
+fn uploads_of(gateway: &str, state: &Gateway, now: Now) -> impl Iterator<Item = UploadView> {
+    state
+        .running
+        .iter()
+        .map(move |upload| upload_view(gateway, upload, upload.state.as_str(), now))
+}
+
+fn ended_view(gateway: &str, ended: &Ended, now: Now) -> UploadView {
+    UploadView {
+        outcome: Some(ended.outcome),
+        code: ended.code,
+        meaning: ended.code.and_then(meaning),
+        ended_ms: Some(now.since(ended.at)),
+        ..upload_view(gateway, &ended.upload, "ended", now)
+    }
+}
+
+fn upload_view(gateway: &str, upload: &Upload, state: &'static str, now: Now) -> UploadView {
+    let aliases = upload.aliases.iter().map(|alias| AliasView {
+        tid: alias.tid.to_string(),
+        bid: alias.bid.to_string(),
+        result: alias.result,
+        meaning: alias.result.and_then(meaning),
+    });
+    UploadView {
+        id: upload.id,
+        gateway: gateway.to_owned(),
+        state,
+        outcome: None,
+        code: None,
+        meaning: None,
+        adopted: upload.adopted,
+        age_ms: now.since(upload.begun),
+        heard_ms: now.since(upload.heard),
+        ended_ms: None,
+        status: upload.status.to_string(),
+        retries: upload.retries,
+        aliases: aliases.collect(),
+        files: upload
+            .files
+            .iter()
+            .map(|file| file_view(gateway, upload.state, file))
+            .collect(),
+    }
+}
+
+fn file_view(gateway: &str, state: State, file: &File) -> FileView {
+    FileView {
+        module: file.module.as_str().to_owned(),
+        device_sn: device(gateway, &file.module, &file.device_sn),
+        key: file.key.to_string(),
+        fingerprint: file.fingerprint.to_string(),
+        status: file.status.to_string(),
+        outcome: file.over,
+        cancelling: file.over.is_none()
+            && (file.cancelling.is_some() || state == State::Cancelling),
+        size: file.size,
+        progress: file.progress,
+        current_step: file.current_step,
+        total_step: file.total_step,
+        overall: overall(file),
+        upload_rate: file.upload_rate,
+        finish_time: file.finish_time,
+        result: file.result,
+        meaning: file.result.and_then(meaning),
+    }
+}
+
+/// `((current_step − 1) · 100 + progress) / total_step`, as the demo backend computes it; it dies
+/// where `total_step` is missing.
+#[allow(clippy::cast_precision_loss)]
+fn overall(file: &File) -> Option<f64> {
+    let total = file.total_step.filter(|total| *total > 0)? as f64;
+    let done = (file.current_step? as f64 - 1.0).max(0.0) * 100.0 + file.progress? as f64;
+    Some((done / total).clamp(0.0, 100.0))
+}
+
+fn listed_view(gateway: &str, listed: &Listed, in_full: bool, now: Now) -> ListedView {
+    ListedView {
+        module: listed.module.as_str().to_owned(),
+        device_sn: device(gateway, &listed.module, &listed.device_sn),
+        result: listed.result,
+        meaning: listed.result.and_then(meaning),
+        offered: listed.offered,
+        age_ms: now.since(listed.at),
+        files: if in_full {
+            listed.files.clone()
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+/// The dock's own serial number is the gateway's where the message leaves it blank.
+fn device(gateway: &str, module: &super::Module, said: &str) -> String {
+    let is_dock = *module == super::Module::Dock;
+    if said.is_empty() && is_dock {
+        gateway.to_owned()
+    } else {
+        said.to_owned()
+    }
+}

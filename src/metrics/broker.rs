@@ -1,0 +1,291 @@
+//! What any broker counts: connections, messages, queues, the routing core.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use super::family::{Counters, Definer, Gauges};
+use super::label::{
+    AuthFailure, ConnectRefusal, Disconnect, Drop, ProtocolFault, Qos, SessionState,
+    SubscriptionKind, Version,
+};
+
+/// From a healthy router's tens of microseconds to the watchdog's patience.
+const ROUND_TRIP_BUCKETS: &[f64] = &[
+    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// From one prefix test to a parse of the largest payload.
+const HOOK_BUCKETS: &[f64] = &[
+    1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3,
+    5e-3, 1e-2,
+];
+
+/// The metrics of the edge and of the routing core.
+pub struct Broker {
+    connections: Gauges<Version>,
+    connections_opened: Counters<Version>,
+    connections_refused: Counters<ConnectRefusal>,
+    disconnects: Counters<Disconnect>,
+    messages_received: Counters<Qos>,
+    messages_sent: Counters<Qos>,
+    message_bytes_received: Counters<Qos>,
+    message_bytes_sent: Counters<Qos>,
+    network_bytes_received: IntCounter,
+    network_bytes_sent: IntCounter,
+    dropped: Counters<Drop>,
+    subscriptions: Gauges<SubscriptionKind>,
+    sessions: Gauges<SessionState>,
+    retained_messages: IntGauge,
+    retained_bytes: IntGauge,
+    queued_messages: IntGauge,
+    queued_bytes: IntGauge,
+    protocol_errors: Counters<ProtocolFault>,
+    auth_failures: Counters<AuthFailure>,
+    throttled: IntCounter,
+    wills: IntCounter,
+    router_up: IntGauge,
+    router_round_trip: Histogram,
+    router_inflight_bytes: IntGauge,
+    hook: Histogram,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    pub(super) fn new(define: &Definer<'_>) -> Self {
+        Self {
+            connections: define.gauges(
+                "connections",
+                "Connections that had their CONNACK, now.",
+                "protocol",
+            ),
+            connections_opened: define.counters(
+                "connections_total",
+                "Connections accepted with a CONNACK.",
+                "protocol",
+            ),
+            connections_refused: define.counters(
+                "connections_refused_total",
+                "Connections refused before or with their CONNACK.",
+                "reason",
+            ),
+            disconnects: define.counters(
+                "disconnects_total",
+                "Accepted connections that ended.",
+                "reason",
+            ),
+            messages_received: define.counters(
+                "messages_received_total",
+                "PUBLISH packets from clients, repeats of QoS 1 and 2 included.",
+                "qos",
+            ),
+            messages_sent: define.counters(
+                "messages_sent_total",
+                "PUBLISH packets to clients, repeats of QoS 1 and 2 included.",
+                "qos",
+            ),
+            message_bytes_received: define.counters(
+                "message_bytes_received_total",
+                "Payload bytes of PUBLISH packets from clients.",
+                "qos",
+            ),
+            message_bytes_sent: define.counters(
+                "message_bytes_sent_total",
+                "Payload bytes of PUBLISH packets to clients.",
+                "qos",
+            ),
+            network_bytes_received: define.counter(
+                "network_bytes_received_total",
+                "Bytes read from clients, as MQTT packets.",
+            ),
+            network_bytes_sent: define.counter(
+                "network_bytes_sent_total",
+                "Bytes written to clients, as MQTT packets.",
+            ),
+            dropped: define.counters(
+                "dropped_total",
+                "Messages that were not delivered.",
+                "reason",
+            ),
+            subscriptions: define.gauges("subscriptions", "Subscriptions, now.", "kind"),
+            sessions: define.gauges("sessions", "Sessions, now.", "state"),
+            retained_messages: define.gauge("retained_messages", "Retained messages, now."),
+            retained_bytes: define.gauge(
+                "retained_bytes",
+                "Bytes of the retained messages' topics and payloads, now.",
+            ),
+            queued_messages: define.gauge(
+                "queued_messages",
+                "Messages that wait in the queues of all sessions, now.",
+            ),
+            queued_bytes: define.gauge(
+                "queued_bytes",
+                "Bytes that wait in the queues of all sessions, now.",
+            ),
+            protocol_errors: define.counters(
+                "protocol_errors_total",
+                "Violations of the protocol by clients.",
+                "kind",
+            ),
+            auth_failures: define.counters(
+                "auth_failures_total",
+                "Connections, publishes and subscriptions that the access rules denied.",
+                "reason",
+            ),
+            throttled: define.counter(
+                "throttled_total",
+                "Times a publisher was slowed down because those behind it could not keep up.",
+            ),
+            wills: define.counter("wills_total", "Wills published."),
+            router_up: define.gauge(
+                "router_up",
+                "Whether the routing core answers its probe: 1 or 0.",
+            ),
+            router_round_trip: define.histogram(
+                "router_round_trip_seconds",
+                "Time of a probe through the routing core and back.",
+                ROUND_TRIP_BUCKETS,
+            ),
+            router_inflight_bytes: define.gauge(
+                "router_inflight_bytes",
+                "Bytes handed to the routing core that have not come back, now.",
+            ),
+            hook: define.histogram(
+                "hook_seconds",
+                "Time to examine one publish on the topics that the upload rules watch.",
+                HOOK_BUCKETS,
+            ),
+        }
+    }
+
+    /// A connection got its CONNACK.
+    pub fn connected(&self, version: Version) {
+        self.connections.of(version).inc();
+        self.connections_opened.of(version).inc();
+    }
+
+    /// A connection that had its CONNACK ended: exactly once for each [`Broker::connected`].
+    pub fn disconnected(&self, version: Version, why: Disconnect) {
+        self.connections.of(version).dec();
+        self.disconnects.of(why).inc();
+    }
+
+    /// A connection got no CONNACK, or one that refuses it.
+    pub fn refused(&self, why: ConnectRefusal) {
+        self.connections_refused.of(why).inc();
+    }
+
+    /// PUBLISH packets came from clients, with so many bytes of payload together.
+    pub fn received(&self, qos: Qos, messages: u64, payload_bytes: u64) {
+        self.messages_received.of(qos).inc_by(messages);
+        self.message_bytes_received.of(qos).inc_by(payload_bytes);
+    }
+
+    /// PUBLISH packets went to clients, with so many bytes of payload together.
+    pub fn sent(&self, qos: Qos, messages: u64, payload_bytes: u64) {
+        self.messages_sent.of(qos).inc_by(messages);
+        self.message_bytes_sent.of(qos).inc_by(payload_bytes);
+    }
+
+    /// Bytes came from clients.
+    pub fn bytes_in(&self, bytes: u64) {
+        self.network_bytes_received.inc_by(bytes);
+    }
+
+    /// Bytes went to clients.
+    pub fn bytes_out(&self, bytes: u64) {
+        self.network_bytes_sent.inc_by(bytes);
+    }
+
+    /// Messages were not delivered.
+    pub fn dropped(&self, why: Drop, messages: u64) {
+        self.dropped.of(why).inc_by(messages);
+    }
+
+    /// Subscriptions came.
+    pub fn subscribed(&self, kind: SubscriptionKind, subscriptions: usize) {
+        self.subscriptions.of(kind).add(signed(subscriptions));
+    }
+
+    /// Subscriptions went: unsubscribed, replaced, or with their session.
+    pub fn unsubscribed(&self, kind: SubscriptionKind, subscriptions: usize) {
+        self.subscriptions.of(kind).sub(signed(subscriptions));
+    }
+
+    /// A session changed its state; `None` is before it began and after it ended.
+    pub fn session(&self, from: Option<SessionState>, to: Option<SessionState>) {
+        if let Some(from) = from {
+            self.sessions.of(from).dec();
+        }
+        if let Some(to) = to {
+            self.sessions.of(to).inc();
+        }
+    }
+
+    /// What the retained store holds.
+    pub fn set_retained(&self, messages: usize, bytes: usize) {
+        self.retained_messages.set(signed(messages));
+        self.retained_bytes.set(signed(bytes));
+    }
+
+    /// By how much the retained store grew or, negative, shrank.
+    pub fn retained(&self, messages: i64, bytes: i64) {
+        self.retained_messages.add(messages);
+        self.retained_bytes.add(bytes);
+    }
+
+    /// By how much a session's queue grew or, negative, shrank.
+    pub fn queued(&self, messages: i64, bytes: i64) {
+        self.queued_messages.add(messages);
+        self.queued_bytes.add(bytes);
+    }
+
+    /// A client broke the protocol.
+    pub fn protocol_error(&self, fault: ProtocolFault) {
+        self.protocol_errors.of(fault).inc();
+    }
+
+    /// The access rules denied something.
+    pub fn auth_failure(&self, why: AuthFailure) {
+        self.auth_failures.of(why).inc();
+    }
+
+    /// A publisher is slowed down.
+    pub fn throttled(&self) {
+        self.throttled.inc();
+    }
+
+    /// A will was published.
+    pub fn will_published(&self) {
+        self.wills.inc();
+    }
+
+    /// Whether the routing core answers its probe.
+    pub fn set_router_up(&self, up: bool) {
+        self.router_up.set(i64::from(up));
+    }
+
+    /// A probe came back from the routing core.
+    pub fn router_round_trip(&self, time: Duration) {
+        self.router_round_trip.observe(time.as_secs_f64());
+    }
+
+    /// By how much the bytes in the lanes to the routing core grew or, negative, shrank.
+    pub fn router_inflight(&self, bytes: i64) {
+        self.router_inflight_bytes.add(bytes);
+    }
+
+    /// The hook examined a publish on a topic that it watches.
+    pub fn hook_examined(&self, time: Duration) {
+        self.hook.observe(time.as_secs_f64());
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

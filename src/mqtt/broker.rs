@@ -1,0 +1,222 @@
+//! What all connections share, and the way of a publish: access, hook, retained store, route.
+
+use super::deadlines::Deadlines;
+use super::retained::Retained;
+use super::session::{Kick, Session};
+use super::shared::Group;
+use super::topic::TopicLimits;
+use crate::access::{Access, Identity};
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::hook::{Hook, Publisher, Verdict};
+use crate::ledger::{Ledger, Now};
+use crate::logging::RateLimit;
+use crate::message::{Message, NEVER, Parts, QoS};
+use crate::metrics::{Drop, Metrics, SessionState, SubscriptionKind};
+use crate::route::{Batch, Route, Wait};
+use bytes::BytesMut;
+use bytestring::ByteString;
+use dashmap::DashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// The broker, as every connection sees it.
+#[derive(Debug)]
+pub struct Broker {
+    /// Bounds on everything that a client can make grow.
+    pub limits: Arc<Limits>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    pub(super) access: Access,
+    pub(super) route: Arc<Route>,
+    pub(super) retained: Retained,
+    hook: Hook,
+    ledger: Arc<Ledger>,
+    pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
+    pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
+    pub(super) deadlines: Deadlines<super::sessions::Due>,
+    pub(super) connections: AtomicUsize,
+    keys: AtomicU64,
+}
+
+/// What became of a publish.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is on its way to somebody.
+    Delivered,
+    /// Nobody is subscribed (MQTT 5: 0x10).
+    NoSubscriber,
+    /// It was not accepted, or not wholly (MQTT 5: 0x97 with this reason string; MQTT 3 has no word for it).
+    Quota(String),
+}
+
+impl Broker {
+    /// A broker without listeners.
+    #[must_use]
+    pub fn new(
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        route: Arc<Route>,
+        ledger: Arc<Ledger>,
+        hook: Hook,
+    ) -> Self {
+        Self {
+            retained: Retained::new(limits.retained_messages, limits.retained_bytes),
+            limits: Arc::new(limits),
+            metrics,
+            clock,
+            access: Access,
+            route,
+            hook,
+            ledger,
+            sessions: DashMap::default(),
+            groups: DashMap::default(),
+            deadlines: Deadlines::default(),
+            connections: AtomicUsize::new(0),
+            keys: AtomicU64::new(1),
+        }
+    }
+
+    /// A number that no other session or group has.
+    pub(super) fn next_key(&self) -> u64 {
+        self.keys.fetch_add(1, Relaxed)
+    }
+
+    /// What bounds topics and filters.
+    #[must_use]
+    pub fn topic_limits(&self) -> TopicLimits {
+        TopicLimits { length: self.limits.topic_length, levels: self.limits.topic_levels }
+    }
+
+    /// Takes one message in: everything that is published goes this way, wills and the broker's own answers too.
+    ///
+    /// The topic is valid. What goes to wildcard subscribers is collected in `batch`, for [`Broker::send`]. Memory for
+    /// the message is taken from `arena`.
+    pub fn publish(&self, who: &Identity, parts: &Parts<'_>, batch: &mut Batch, arena: &mut BytesMut) -> Accepted {
+        if let Some(topic) = Hook::concerns(parts.topic) {
+            let rights = self.access.gateway_rights(who, topic.gateway);
+            let publisher = Publisher {
+                client_id: &who.client_id,
+                may_speak_as_gateway: rights.speak,
+                may_command: rights.command,
+            };
+            let began = std::time::Instant::now();
+            let verdict = self.hook.inspect(&publisher, topic, parts.payload, self.now());
+            self.metrics.hook_examined(began.elapsed());
+            if let Verdict::Refuse(refusal) = verdict {
+                let answer = Parts {
+                    // The demo backend sends and expects its replies at QoS 2; a subscriber lowers it to its own.
+                    qos: QoS::ExactlyOnce,
+                    retain: false,
+                    publisher: 0,
+                    expires_at: NEVER,
+                    topic: &refusal.reply_topic,
+                    properties: &[],
+                    payload: &refusal.reply_payload,
+                };
+                self.route.publish(&Message::new(&answer), batch);
+                return Accepted::Quota(refusal.reason);
+            }
+        }
+        let message = Message::build_in(arena, parts);
+        let retained = if parts.retain { self.retain(who, &message) } else { Ok(()) };
+        let delivered = self.route.publish(&message, batch);
+        match retained {
+            Err(full) => Accepted::Quota(full.to_string()),
+            Ok(()) if delivered => Accepted::Delivered,
+            Ok(()) => Accepted::NoSubscriber,
+        }
+    }
+
+    fn retain(&self, who: &Identity, message: &Message) -> Result<(), super::retained::Full> {
+        static FULL: RateLimit = RateLimit::per_second(1);
+        let retained = self.retained.put(message);
+        if let Err(full) = retained {
+            self.metrics.dropped(Drop::NoStorage, 1);
+            if let Some(suppressed) = FULL.allow() {
+                tracing::warn!(client = %who.client_id, topic = message.topic(), suppressed, "{full}");
+            }
+        }
+        retained
+    }
+
+    /// Sends what `batch` has collected. If something has to be waited for first, says what: wait, and send again.
+    pub fn send(&self, batch: &mut Batch) -> Option<Wait> {
+        let wait = self.route.send(batch);
+        if let Some(Wait::Gate(_)) = wait {
+            self.metrics.throttled();
+        }
+        wait
+    }
+
+    /// Sends what `batch` has collected, however long it takes.
+    pub async fn send_all(&self, batch: &mut Batch) {
+        while let Some(wait) = self.send(batch) {
+            wait.over().await;
+        }
+    }
+
+    /// The time as the ledger counts it.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        Now::from_millis(self.clock.now_ms())
+    }
+
+    /// Tells the ledger that a client has come.
+    pub(super) fn client_came(&self, client_id: &str) {
+        self.ledger.client_back(client_id, self.now());
+    }
+
+    /// Tells the ledger that a client has gone.
+    pub(super) fn client_went(&self, client_id: &str) {
+        self.ledger.client_gone(client_id, self.now());
+    }
+
+    /// Tells every connection that the broker stops.
+    pub fn shut_down(&self) {
+        for session in &self.sessions {
+            if let Some(link) = &session.state().link {
+                link.kick(Kick::Shutdown);
+            }
+        }
+    }
+
+    /// Number of connections, those without CONNACK included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// Brings the gauges up to date that would cost too much to keep so all the time.
+    pub fn refresh_gauges(&self) {
+        let (mut online, mut offline, mut messages, mut bytes) = (0, 0, 0, 0);
+        let mut kinds = [0; SubscriptionKind::ALL.len()];
+        for session in &self.sessions {
+            let (queued, queued_bytes) = session.queued();
+            messages += queued;
+            bytes += queued_bytes;
+            let state = session.state();
+            *(if state.link.is_some() { &mut online } else { &mut offline }) += 1;
+            for (filter, subscription) in &state.subscriptions {
+                let kind = match subscription.group {
+                    Some(_) => SubscriptionKind::Shared,
+                    None if super::topic::has_wildcard(filter) => SubscriptionKind::Wildcard,
+                    None => SubscriptionKind::Exact,
+                };
+                kinds[kind as usize] += 1;
+            }
+        }
+        self.metrics.set_sessions(SessionState::Online, online);
+        self.metrics.set_sessions(SessionState::Offline, offline);
+        self.metrics.set_queued(messages, bytes);
+        for &kind in SubscriptionKind::ALL {
+            self.metrics.set_subscriptions(kind, kinds[kind as usize]);
+        }
+        let (messages, bytes) = self.retained.size();
+        self.metrics.set_retained(messages, bytes);
+        self.metrics.set_router_inflight(self.route.inflight());
+    }
+}

@@ -1,0 +1,25 @@
+//! The edge: everything that speaks MQTT to clients.
+//!
+//! Bytes come in through [`listener`] to a [`connection`], which reads them with [`wire`] and [`connect`], and hands
+//! each publish to the [`broker`]: access, hook, [`retained`] store, route. The route ends in [`session`]s, where a
+//! connection fetches what it has to write, with [`encode`]. [`sessions`] is the life of sessions and wills,
+//! [`subscriptions`] what clients subscribe to, [`shared`] the groups, [`inflight`] what waits for acknowledgements.
+
+pub mod broker;
+mod connect;
+mod connection;
+mod deadlines;
+mod encode;
+mod fault;
+mod inflight;
+pub mod listener;
+mod retained;
+mod session;
+mod sessions;
+mod shared;
+mod subscriptions;
+pub mod topic;
+mod traffic;
+mod wire;
+
+pub use broker::Broker;

@@ -1,0 +1,118 @@
+//! Retained messages (MQTT 5, 3.3.1.3).
+
+use crate::message::Message;
+use crate::tree::TopicTree;
+use parking_lot::RwLock;
+
+/// The last retained message of every topic that has one.
+#[derive(Debug)]
+pub struct Retained {
+    store: RwLock<Store>,
+    max_messages: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    tree: TopicTree<Message>,
+    bytes: usize,
+}
+
+/// The store is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not retained: the store is at limits.retained_messages or limits.retained_bytes")]
+pub struct Full;
+
+impl Retained {
+    /// An empty store with its bounds.
+    #[must_use]
+    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self { store: RwLock::default(), max_messages, max_bytes }
+    }
+
+    /// Keeps a message in place of the one before; an empty payload removes that one (MQTT-3.3.1-6).
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; what was retained before stays.
+    pub fn put(&self, message: &Message) -> Result<(), Full> {
+        let mut store = self.store.write();
+        let topic = message.topic();
+        let before = store.tree.get(topic).map(Message::size);
+        if message.payload().is_empty() {
+            store.tree.remove(topic);
+            store.bytes -= before.unwrap_or(0);
+            return Ok(());
+        }
+        let bytes = store.bytes - before.unwrap_or(0) + message.size();
+        if bytes > self.max_bytes || (before.is_none() && store.tree.len() >= self.max_messages) {
+            return Err(Full);
+        }
+        store.tree.insert(topic, message.detached());
+        store.bytes = bytes;
+        Ok(())
+    }
+
+    /// The messages whose topics match `filter`, except for expired ones, which are removed.
+    #[must_use]
+    pub fn matching(&self, filter: &str, now_ms: u64) -> Vec<Message> {
+        let mut found = Vec::new();
+        self.store.read().tree.topics_matching(filter, |message| found.push(message.clone()));
+        if found.iter().any(|message| message.expires_at() <= now_ms) {
+            let mut store = self.store.write();
+            for message in found.extract_if(.., |message| message.expires_at() <= now_ms) {
+                if store.tree.get(message.topic()).is_some_and(|stored| stored.is_same(&message)) {
+                    store.tree.remove(message.topic());
+                    store.bytes -= message.size();
+                }
+            }
+        }
+        found
+    }
+
+    /// Number of messages, and their bytes.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let store = self.store.read();
+        (store.tree.len(), store.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{NEVER, Parts, QoS};
+
+    fn message(topic: &str, payload: &[u8], expires_at: u64) -> Message {
+        let (qos, retain, publisher) = (QoS::AtLeastOnce, true, 1);
+        Message::new(&Parts { qos, retain, publisher, expires_at, topic, properties: &[], payload })
+    }
+
+    #[test]
+    fn the_last_message_stays_and_an_empty_one_removes_it() {
+        let retained = Retained::new(10, 1000);
+        retained.put(&message("a/b", b"1", NEVER)).unwrap();
+        retained.put(&message("a/b", b"2", NEVER)).unwrap();
+        assert_eq!(retained.matching("a/+", 0)[0].payload(), b"2");
+        retained.put(&message("a/b", b"", NEVER)).unwrap();
+        assert_eq!((retained.matching("#", 0).len(), retained.size()), (0, (0, 0)));
+    }
+
+    #[test]
+    fn expired_messages_are_neither_found_nor_kept() {
+        let retained = Retained::new(10, 1000);
+        retained.put(&message("a", b"1", 5)).unwrap();
+        retained.put(&message("b", b"1", 6)).unwrap();
+        assert_eq!(retained.matching("+", 5).len(), 1);
+        assert_eq!(retained.size().0, 1);
+    }
+
+    #[test]
+    fn a_full_store_keeps_what_it_has() {
+        let retained = Retained::new(1, 1000);
+        retained.put(&message("a", b"1", NEVER)).unwrap();
+        assert_eq!(retained.put(&message("b", b"1", NEVER)), Err(Full));
+        retained.put(&message("a", b"2", NEVER)).unwrap();
+        assert_eq!(retained.put(&message("a", &[0; 2000], NEVER)), Err(Full));
+        assert_eq!(retained.matching("#", 0)[0].payload(), b"2");
+    }
+}

@@ -1,0 +1,522 @@
+//! A session: what the broker keeps for one client identifier, with or without a connection (MQTT 5, 4.1).
+//!
+//! Deliverers of any thread put messages into it ([`Subscriber::deliver`]); the task of the connection takes them
+//! out ([`Session::fetch`]). Its one lock is held for a push or for a small batch, never while bytes are encoded or
+//! written, and never while another lock of the broker is taken.
+
+use super::inflight::{InFlight, Received, Resend};
+use super::shared::Group;
+use super::topic;
+use crate::config::Limits;
+use crate::message::{Message, NEVER, QoS};
+use crate::metrics::{Drop, Metrics, Version};
+use crate::route::{Gate, Options, Subscriber, Via};
+use ahash::{AHashMap, AHashSet};
+use bytestring::ByteString;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use tokio::sync::Notify;
+
+/// Copies that a session with overlapping exact and wildcard subscriptions waits to drop.
+const EXPECTED_COPIES: usize = 4096;
+/// A queue longer than this stores copies of its own, so that it does not keep whole read buffers alive.
+const DETACH_FROM: usize = 256;
+/// What a queued message costs beside its bytes, in the account of `limits.queue_bytes`.
+const OVERHEAD: usize = 96;
+
+/// A message on its way to one client.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// QoS of this delivery: the lower of publish and subscription.
+    pub qos: QoS,
+    /// RETAIN flag of this delivery.
+    pub retain: bool,
+    /// Identifiers of the matching subscriptions.
+    pub subscription_ids: SmallVec<[u32; 2]>,
+    /// The shared group that chose this session.
+    pub group: Option<Arc<Group>>,
+}
+
+impl Delivery {
+    /// A delivery without RETAIN and subscription identifiers.
+    #[must_use]
+    pub fn new(message: Message, qos: QoS) -> Self {
+        Self { message, qos, retain: false, subscription_ids: SmallVec::new(), group: None }
+    }
+
+    fn cost(&self) -> usize {
+        self.message.size() + OVERHEAD
+    }
+}
+
+/// What a connection has to send.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A PUBLISH; the identifier is set for QoS 1 and 2, the flag is DUP.
+    Publish(Delivery, Option<NonZeroU16>, bool),
+    /// A PUBREL.
+    Release(NonZeroU16),
+}
+
+/// Why a connection is told to end by somebody else than its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kick {
+    /// Another connection has the client identifier now (MQTT-3.1.4-3).
+    TakenOver = 1,
+    /// The broker stops.
+    Shutdown = 2,
+}
+
+/// The connection that a session has at present.
+#[derive(Debug, Default)]
+pub struct Link {
+    /// Woken when there is something to fetch, or when kicked.
+    pub wake: Notify,
+    kicked: AtomicU8,
+}
+
+impl Link {
+    /// Tells the connection to end.
+    pub fn kick(&self, why: Kick) {
+        self.kicked.store(why as u8, SeqCst);
+        self.wake.notify_one();
+    }
+
+    /// Whether and why the connection is to end.
+    #[must_use]
+    pub fn kicked(&self) -> Option<Kick> {
+        match self.kicked.load(SeqCst) {
+            0 => None,
+            1 => Some(Kick::TakenOver),
+            _ => Some(Kick::Shutdown),
+        }
+    }
+}
+
+/// What CONNECT says of the client's abilities and wishes.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Protocol version.
+    pub version: Version,
+    /// How long the session outlives the connection, in milliseconds; 0 ends it with the connection.
+    pub expiry_ms: u64,
+    /// Messages of QoS 1 and 2 that may be on their way to the client.
+    pub window: usize,
+    /// Largest packet that the client takes; 0 is no limit.
+    pub max_packet_size: usize,
+    /// The will.
+    pub will: Option<Will>,
+}
+
+/// A will, ready to be published.
+#[derive(Debug, Clone)]
+pub struct Will {
+    /// The message; its expiry counts from the publishing.
+    pub message: Message,
+    /// Message Expiry Interval in seconds.
+    pub expiry: Option<u32>,
+    /// Will Delay Interval in milliseconds.
+    pub delay_ms: u64,
+}
+
+/// One subscription of a session.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Its options.
+    pub options: Options,
+    /// The group, if it is a shared one.
+    pub group: Option<Arc<Group>>,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    key: u64,
+    client_id: ByteString,
+    limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
+    gate: Arc<Gate>,
+    state: Mutex<State>,
+}
+
+/// What the lock of a session guards. Only this folder sees it.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) terms: Terms,
+    /// Counts connections, so that a deadline set for the end of one is void after the next.
+    pub(super) connections: u64,
+    /// Deadlines that wait for the session while it has no connection.
+    pub(super) deadlines: SmallVec<[super::deadlines::Key; 2]>,
+    pub(super) ended: bool,
+    pub(super) subscriptions: AHashMap<ByteString, Subscription>,
+    /// Retained messages found by a SUBSCRIBE; they share their memory with the store.
+    pub(super) backlog: VecDeque<Delivery>,
+    queue: VecDeque<Delivery>,
+    queue_bytes: usize,
+    queued_qos0: usize,
+    inflight: InFlight,
+    /// Packet identifiers of QoS 2 messages that the client has not released yet (MQTT-4.3.3-2).
+    received: AHashSet<u16>,
+    /// Messages delivered by an exact subscription whose wildcard copy is still on its way.
+    expected_copies: VecDeque<Message>,
+    awake: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        key: u64,
+        client_id: ByteString,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+        terms: Terms,
+    ) -> Self {
+        let state = State {
+            link: None,
+            terms,
+            connections: 0,
+            deadlines: SmallVec::new(),
+            ended: false,
+            subscriptions: AHashMap::new(),
+            backlog: VecDeque::new(),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            queued_qos0: 0,
+            inflight: InFlight::default(),
+            received: AHashSet::new(),
+            expected_copies: VecDeque::new(),
+            awake: false,
+        };
+        Self { key, client_id, limits, metrics, gate: Arc::default(), state: Mutex::new(state) }
+    }
+
+    /// The client identifier.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    pub(super) fn client_id_bytes(&self) -> &ByteString {
+        &self.client_id
+    }
+
+    pub(super) fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether a connection is there to take messages.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.state.lock().link.is_some()
+    }
+
+    /// Messages and bytes that wait.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.queue.len(), state.queue_bytes)
+    }
+
+    /// Gives the session to a connection. What was in flight will be fetched again.
+    pub(super) fn attach(&self, state: &mut State, terms: Terms) -> Arc<Link> {
+        let link = Arc::new(Link::default());
+        state.link = Some(link.clone());
+        state.terms = terms;
+        state.connections += 1;
+        state.inflight.reconnected();
+        state.awake = true;
+        link.wake.notify_one();
+        link
+    }
+
+    /// Takes up to `most` packets to send into `out`; says whether there are more.
+    ///
+    /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
+    /// here, where it is known that nobody will see them (MQTT-3.3.2-5, MQTT-3.1.2-25).
+    pub fn fetch(&self, link: &Arc<Link>, out: &mut Vec<Outgoing>, most: usize, now_ms: u64) -> bool {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
+            return false;
+        }
+        let window = state.terms.window;
+        let mut blocked = false;
+        while out.len() < most {
+            match state.inflight.resend_next(window) {
+                Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
+                Some(Resend::Publish(id, delivery)) if state.terms.takes(&delivery) => {
+                    out.push(Outgoing::Publish(delivery, Some(id), true));
+                }
+                Some(Resend::Publish(id, _)) => {
+                    state.inflight.discard(id);
+                    self.metrics.dropped(Drop::TooLarge, 1);
+                }
+                None => break,
+            }
+        }
+        while out.len() < most {
+            let from_backlog = !state.backlog.is_empty();
+            let next = if from_backlog { state.backlog.front() } else { state.queue.front() };
+            let Some(next) = next else { break };
+            let alive = next.message.expires_at() > now_ms;
+            let sendable = alive && state.terms.takes(next);
+            if sendable && next.qos != QoS::AtMostOnce && !state.inflight.has_room(window) {
+                blocked = true;
+                break;
+            }
+            let taken = if from_backlog { state.backlog.pop_front() } else { state.pop() };
+            let Some(delivery) = taken else { break };
+            if !sendable {
+                self.metrics.dropped(if alive { Drop::TooLarge } else { Drop::Expired }, 1);
+            } else if delivery.qos == QoS::AtMostOnce {
+                out.push(Outgoing::Publish(delivery, None, false));
+            } else {
+                let id = state.inflight.send(delivery.clone());
+                out.push(Outgoing::Publish(delivery, Some(id), false));
+            }
+        }
+        if state.queue.len() <= self.limits.queue_messages / 4 && state.queue_bytes <= self.limits.queue_bytes / 4 {
+            self.gate.open();
+        }
+        // With a full window the next message need not wake the connection: the next acknowledgement makes it fetch.
+        state.awake = blocked || out.len() == most;
+        out.len() == most
+    }
+
+    /// The connection wrote something to its socket.
+    pub fn progressed(&self) {
+        self.gate.progressed();
+    }
+
+    /// Takes a PUBACK; whether there was such a message.
+    pub fn acknowledge(&self, id: NonZeroU16) -> bool {
+        self.state.lock().inflight.acknowledge(id)
+    }
+
+    /// Takes a PUBREC with its reason code.
+    pub fn received(&self, id: NonZeroU16, code: u8) -> Received {
+        self.state.lock().inflight.received(id, code)
+    }
+
+    /// Takes a PUBCOMP; whether there was such a message.
+    pub fn complete(&self, id: NonZeroU16) -> bool {
+        self.state.lock().inflight.complete(id)
+    }
+
+    /// Notes a QoS 2 publish from the client; `None` if it is over `most` unreleased ones, else whether it is new.
+    pub fn receive(&self, id: NonZeroU16, most: usize) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.received.contains(&id.get()) {
+            return Some(false);
+        }
+        if state.received.len() >= most {
+            return None;
+        }
+        Some(state.received.insert(id.get()))
+    }
+
+    /// Takes a PUBREL, or forgets a QoS 2 publish that was refused; whether there was such a message.
+    pub fn release(&self, id: NonZeroU16) -> bool {
+        let mut state = self.state.lock();
+        let known = state.received.remove(&id.get());
+        if state.received.is_empty() {
+            state.received = AHashSet::new();
+        }
+        known
+    }
+
+    /// Queues one delivery; says whether its publisher should wait.
+    pub(super) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> bool {
+        if state.ended {
+            self.metrics.dropped(Drop::SessionEnded, 1);
+            return false;
+        }
+        let online = state.link.is_some();
+        if !online && delivery.qos == QoS::AtMostOnce {
+            return false; // Not kept for who isn't there, as any broker does (MQTT 5, 4.1).
+        }
+        let full = |state: &State| {
+            state.queue.len() >= self.limits.queue_messages
+                || state.queue_bytes + delivery.cost() > self.limits.queue_bytes
+        };
+        if full(state) && delivery.qos != QoS::AtMostOnce && state.queued_qos0 > 0 {
+            let dropped = state.drop_qos0();
+            self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
+        }
+        if full(state) {
+            let why = if delivery.qos == QoS::AtMostOnce { Drop::QueueFullQos0 } else { Drop::QueueFull };
+            self.metrics.dropped(why, 1);
+            return false;
+        }
+        if !online || state.queue.len() >= DETACH_FROM {
+            delivery.message = delivery.message.detached();
+        }
+        state.queue_bytes += delivery.cost();
+        state.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+        state.queue.push_back(delivery);
+        state.wake();
+        let pressing = state.queue.len() > self.limits.queue_messages / 2
+            || state.queue_bytes > self.limits.queue_bytes / 2;
+        online && pressing && self.gate.press()
+    }
+
+    /// Queues retained messages; they do not count as queued, for the store holds them. `false` if there would be
+    /// more than `most`.
+    pub(super) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> bool {
+        let mut state = self.state.lock();
+        if state.backlog.len() + deliveries.len() > most {
+            return false;
+        }
+        state.backlog.extend(deliveries);
+        state.wake();
+        true
+    }
+
+    /// Queues a message that a shared group chose this session for.
+    pub(super) fn deliver_shared(&self, delivery: Delivery) -> Option<Arc<Gate>> {
+        let mut state = self.state.lock();
+        self.enqueue(&mut state, delivery).then(|| self.gate.clone())
+    }
+
+    /// Whether another message for it would be dropped.
+    pub(super) fn is_full(&self) -> bool {
+        let state = self.state.lock();
+        state.queue.len() >= self.limits.queue_messages || state.queue_bytes >= self.limits.queue_bytes
+    }
+
+    /// Nobody reads the queue any more: no publisher waits for it.
+    pub(super) fn open_gate(&self) {
+        self.gate.open();
+    }
+
+    /// Messages sent and not acknowledged to the end.
+    #[must_use]
+    pub fn inflight(&self) -> usize {
+        self.state.lock().inflight.len()
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop_front()?;
+        self.queue_bytes -= delivery.cost();
+        self.queued_qos0 -= usize::from(delivery.qos == QoS::AtMostOnce);
+        if self.queue.is_empty() && self.queue.capacity() > 1024 {
+            self.queue = VecDeque::new();
+        }
+        Some(delivery)
+    }
+
+    fn drop_qos0(&mut self) -> usize {
+        let before = self.queue.len();
+        self.queue.retain(|delivery| delivery.qos != QoS::AtMostOnce);
+        self.queue_bytes = self.queue.iter().map(Delivery::cost).sum();
+        self.queued_qos0 = 0;
+        before - self.queue.len()
+    }
+
+    fn wake(&mut self) {
+        if !self.awake
+            && let Some(link) = &self.link
+        {
+            self.awake = true;
+            link.wake.notify_one();
+        }
+    }
+
+    /// Whether one of its wildcard subscriptions matches `topic`.
+    pub(super) fn wildcard_matches(&self, topic: &str) -> bool {
+        self.subscriptions
+            .iter()
+            .any(|(filter, own)| own.group.is_none() && topic::has_wildcard(filter) && topic::matches(filter, topic))
+    }
+
+    /// The options of all its subscriptions that match `topic`, but for the shared ones.
+    fn options_matching(&self, topic: &str) -> SmallVec<[Options; 4]> {
+        let own = self.subscriptions.iter().filter(|(_, own)| own.group.is_none());
+        own.filter(|(filter, _)| topic::matches(filter, topic)).map(|(_, own)| own.options).collect()
+    }
+
+    /// The end of the session: gives back its subscriptions, and what shared groups may give to others.
+    pub(super) fn end(&mut self) -> (AHashMap<ByteString, Subscription>, Vec<Delivery>) {
+        self.ended = true;
+        self.queue_bytes = 0;
+        self.queued_qos0 = 0;
+        self.backlog = VecDeque::new();
+        self.expected_copies = VecDeque::new();
+        self.received = AHashSet::new();
+        let queued = std::mem::take(&mut self.queue);
+        let unacknowledged = self.inflight.take_unacknowledged().chain(queued);
+        let shared = unacknowledged.filter(|d| d.group.is_some() && d.qos != QoS::AtMostOnce).collect();
+        (std::mem::take(&mut self.subscriptions), shared)
+    }
+}
+
+impl Terms {
+    /// Whether the client takes a packet of this size.
+    fn takes(&self, delivery: &Delivery) -> bool {
+        if self.max_packet_size == 0 {
+            return true;
+        }
+        let header = super::encode::PublishHeader {
+            qos: delivery.qos,
+            packet_id: (delivery.qos != QoS::AtMostOnce).then_some(NonZeroU16::MIN),
+            dup: false,
+            retain: false,
+            subscription_ids: &delivery.subscription_ids,
+        };
+        super::encode::publish_size(&delivery.message, &header, self.version) <= self.max_packet_size
+    }
+}
+
+impl Subscriber for Session {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn deliver(&self, message: &Message, matching: &[Options], via: Via) -> Option<Arc<Gate>> {
+        let mut state = self.state.lock();
+        let all;
+        let matching = match via {
+            Via::Exact => matching,
+            Via::ExactAndWildcard => {
+                if state.expected_copies.len() < EXPECTED_COPIES {
+                    state.expected_copies.push_back(message.clone());
+                }
+                all = state.options_matching(message.topic());
+                &all[..]
+            }
+            Via::Wildcard => {
+                if let Some(at) = state.expected_copies.iter().position(|copy| copy.is_same(message)) {
+                    state.expected_copies.remove(at);
+                    return None;
+                }
+                matching
+            }
+        };
+        let own = message.publisher() == self.key;
+        let mut wanted = matching.iter().filter(|options| !(own && options.no_local)).peekable();
+        wanted.peek()?;
+        let mut delivery = Delivery::new(message.clone(), QoS::AtMostOnce);
+        for options in wanted {
+            delivery.qos = delivery.qos.max(options.qos);
+            delivery.retain |= options.retain_as_published && message.retain();
+            delivery.subscription_ids.extend(options.id.map(std::num::NonZeroU32::get));
+        }
+        delivery.qos = delivery.qos.min(message.qos());
+        self.enqueue(&mut state, delivery).then(|| self.gate.clone())
+    }
+}
+
+/// The session's expiry as a deadline; [`NEVER`] stays never.
+#[must_use]
+pub(super) fn after(now_ms: u64, delay_ms: u64) -> u64 {
+    now_ms.checked_add(delay_ms).unwrap_or(NEVER)
+}

@@ -1,0 +1,190 @@
+//! The life of sessions: begin, resume, take-over, end, and the wills that go with it.
+
+use super::broker::Broker;
+use super::session::{Kick, Link, Session, Terms, Will, after};
+use crate::access::Identity;
+use crate::message::{Message, NEVER, Parts};
+use crate::metrics::ConnectRefusal;
+use crate::route::{Batch, Subscriber};
+use bytes::BytesMut;
+use bytestring::ByteString;
+use dashmap::mapref::entry::Entry;
+use std::sync::Arc;
+
+/// What happens at a deadline, if the session still has no connection then.
+#[derive(Debug)]
+pub(super) struct Due {
+    session: Arc<Session>,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Will,
+    End,
+}
+
+/// A session with its new connection.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) session: Arc<Session>,
+    pub(super) link: Arc<Link>,
+    /// The session was there before (CONNACK's Session Present).
+    pub(super) present: bool,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// DISCONNECT with code 0: no will. MQTT 5 may change the session's expiry in it.
+    Graceful { expiry_ms: Option<u64> },
+    /// Anything else: the will is due.
+    WithWill { expiry_ms: Option<u64> },
+}
+
+impl Broker {
+    /// Gives a client its session: the one that it had, if it has one and wants it, else a new one. An older
+    /// connection of the same client identifier is told to end (MQTT-3.1.4-3).
+    pub(super) fn join(
+        &self,
+        client_id: &ByteString,
+        clean: bool,
+        terms: Terms,
+    ) -> Result<(Joined, Option<Will>), ConnectRefusal> {
+        let full = self.sessions.len() >= self.limits.sessions;
+        let mut will = None;
+        let joined = match self.sessions.entry(client_id.clone()) {
+            Entry::Vacant(_) if full => return Err(ConnectRefusal::Limit),
+            Entry::Vacant(vacant) => {
+                let joined = self.new_session(client_id, terms);
+                vacant.insert(joined.session.clone());
+                joined
+            }
+            Entry::Occupied(mut occupied) => {
+                let session = occupied.get().clone();
+                let mut state = session.state();
+                if let Some(link) = state.link.take() {
+                    link.kick(Kick::TakenOver);
+                }
+                for key in state.deadlines.drain(..) {
+                    self.deadlines.cancel(key);
+                }
+                // A session whose expiry is 0 ended with its connection, which has just been closed.
+                if clean || state.terms.expiry_ms == 0 {
+                    will = state.terms.will.take();
+                    drop(state);
+                    self.end(&session);
+                    let joined = self.new_session(client_id, terms);
+                    occupied.insert(joined.session.clone());
+                    joined
+                } else {
+                    // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
+                    will = state.terms.will.take().filter(|will| will.delay_ms == 0);
+                    let link = session.attach(&mut state, terms);
+                    drop(state);
+                    Joined { session, link, present: true }
+                }
+            }
+        };
+        Ok((joined, will))
+    }
+
+    fn new_session(&self, client_id: &ByteString, terms: Terms) -> Joined {
+        let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
+        let session = Session::new(self.next_key(), client_id.clone(), limits, metrics, terms.clone());
+        let link = session.attach(&mut session.state(), terms);
+        Joined { session: Arc::new(session), link, present: false }
+    }
+
+    /// The connection behind `link` has ended. Nothing happens if the session has another one by now; then the
+    /// will went with the take-over. Returns a will that is due at once.
+    pub(super) fn leave(&self, session: &Arc<Session>, link: &Arc<Link>, how: Ending) -> Option<Will> {
+        let mut state = session.state();
+        if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
+            return None;
+        }
+        state.link = None;
+        session.open_gate();
+        let (Ending::Graceful { expiry_ms } | Ending::WithWill { expiry_ms }) = how;
+        if matches!(how, Ending::Graceful { .. }) {
+            state.terms.will = None;
+        }
+        state.terms.expiry_ms = expiry_ms.unwrap_or(state.terms.expiry_ms);
+        if state.terms.expiry_ms == 0 {
+            let will = state.terms.will.take();
+            drop(state);
+            self.remove(session);
+            return will;
+        }
+        let now = self.clock.now_ms();
+        let delay = state.terms.will.as_ref().map(|will| will.delay_ms);
+        let due = |what| Due { session: session.clone(), what };
+        let end = self.deadlines.set(after(now, state.terms.expiry_ms), due(What::End));
+        state.deadlines.push(end);
+        match delay {
+            Some(0) => state.terms.will.take(),
+            Some(delay) => {
+                let key = self.deadlines.set(after(now, delay), due(What::Will));
+                state.deadlines.push(key);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn remove(&self, session: &Arc<Session>) {
+        self.sessions.remove_if(session.client_id_bytes(), |_, present| Arc::ptr_eq(present, session));
+        self.end(session);
+    }
+
+    /// Ends a session: its subscriptions go, and what a shared group had given it goes to the other members.
+    fn end(&self, session: &Arc<Session>) {
+        let (subscriptions, shared) = session.state().end();
+        for (filter, subscription) in subscriptions {
+            self.drop_subscription(session.key(), &filter, subscription.group.as_ref());
+        }
+        for delivery in shared {
+            if let Some(group) = &delivery.group {
+                group.pass(&delivery.message);
+            }
+        }
+    }
+
+    /// Runs the deadlines of sessions without a connection; never ends.
+    pub async fn run_deadlines(&self) {
+        loop {
+            let Due { session, what } = self.deadlines.next(|| self.clock.now_ms()).await;
+            let mut state = session.state();
+            if state.link.is_some() || state.ended {
+                continue;
+            }
+            // A will is due when its delay is over or the session ends, whichever comes first (MQTT-3.1.3-9).
+            let will = state.terms.will.take();
+            drop(state);
+            if matches!(what, What::End) {
+                self.remove(&session);
+            }
+            if let Some(will) = will {
+                self.publish_will(session.client_id_bytes(), &will).await;
+            }
+        }
+    }
+
+    /// Publishes a will, by the same way as any publish.
+    pub(super) async fn publish_will(&self, client_id: &ByteString, will: &Will) {
+        let message: &Message = &will.message;
+        let parts = Parts {
+            qos: message.qos(),
+            retain: message.retain(),
+            publisher: message.publisher(),
+            expires_at: will.expiry.map_or(NEVER, |s| self.clock.now_ms() + u64::from(s) * 1000),
+            topic: message.topic(),
+            properties: message.properties(),
+            payload: message.payload(),
+        };
+        let mut batch = Batch::default();
+        self.publish(&Identity { client_id: client_id.clone() }, &parts, &mut batch, &mut BytesMut::new());
+        self.send_all(&mut batch).await;
+        self.metrics.will_published();
+    }
+}

@@ -1,0 +1,93 @@
+//! Shared subscriptions: `$share/{group}/{filter}` (MQTT 5, 4.8.2; here for MQTT 3 clients too, as in other brokers).
+//!
+//! A group is one subscriber to its filter, and passes each message to one of its members. Two filters of one group
+//! name are two groups.
+
+use super::session::{Delivery, Session};
+use crate::message::Message;
+use crate::route::{Gate, Options, Subscriber, Via};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// The sessions that share one subscription.
+#[derive(Debug)]
+pub struct Group {
+    key: u64,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<(Arc<Session>, Options)>,
+    next: usize,
+}
+
+impl Group {
+    pub(super) fn new(key: u64) -> Self {
+        Self { key, members: Mutex::default() }
+    }
+
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Adds a member, or changes its options; whether it is new.
+    pub(super) fn join(&self, session: &Arc<Session>, options: Options) -> bool {
+        let mut members = self.members.lock();
+        if let Some((_, present)) = members.list.iter_mut().find(|(member, _)| member.key() == session.key()) {
+            *present = options;
+            return false;
+        }
+        members.list.push((session.clone(), options));
+        true
+    }
+
+    /// Removes a member; whether the group is empty now.
+    pub(super) fn leave(&self, session: u64) -> bool {
+        let mut members = self.members.lock();
+        members.list.retain(|(member, _)| member.key() != session);
+        members.list.is_empty()
+    }
+
+    /// The next member in turn: one that is connected and has room; else one that is connected; else any.
+    fn choose(&self) -> Option<(Arc<Session>, Options)> {
+        let mut members = self.members.lock();
+        let count = members.list.len();
+        let in_turn = (0..count).map(|n| (members.next + n) % count);
+        let chosen = in_turn.min_by_key(|&at| {
+            let session = &members.list[at].0;
+            match (session.is_online(), session.is_full()) {
+                (true, false) => 0,
+                (true, true) => 1,
+                (false, false) => 2,
+                (false, true) => 3,
+            }
+        })?;
+        members.next = (chosen + 1) % count;
+        Some(members.list[chosen].clone())
+    }
+
+    /// Gives a message to the next member.
+    pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Option<Arc<Gate>> {
+        let (session, options) = self.choose()?;
+        let mut delivery = Delivery::new(message.clone(), options.qos.min(message.qos()));
+        delivery.retain = options.retain_as_published && message.retain();
+        delivery.subscription_ids.extend(options.id.map(std::num::NonZeroU32::get));
+        delivery.group = Some(self.clone());
+        session.deliver_shared(delivery)
+    }
+}
+
+/// A group as the route sees it.
+#[derive(Debug)]
+pub(super) struct SharedSubscriber(pub(super) Arc<Group>);
+
+impl Subscriber for SharedSubscriber {
+    fn key(&self) -> u64 {
+        self.0.key
+    }
+
+    fn deliver(&self, message: &Message, _: &[Options], _: Via) -> Option<Arc<Gate>> {
+        self.0.pass(message)
+    }
+}

@@ -1,0 +1,431 @@
+//! Bytes to packets.
+//!
+//! The packets that make up the traffic (PUBLISH, its acknowledgements and PINGREQ) are read here in place, without
+//! an allocation; the rest goes through `rmqtt-codec`. What the codec lets pass and the specification does not is
+//! checked here too: reserved bits, trailing bytes, U+0000.
+
+use crate::message::QoS;
+use crate::metrics::Version;
+use crate::mqtt::fault::Fault;
+use bytes::BytesMut;
+use bytestring::ByteString;
+use rmqtt_codec::v5::{Disconnect, SubscriptionOptions};
+use rmqtt_codec::{v3, v5};
+use smallvec::SmallVec;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::Range;
+use tokio_util::codec::Decoder;
+
+/// One packet as it lies in the read buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// Packet type and flags.
+    pub first_byte: u8,
+    /// Fixed header and body.
+    pub bytes: &'a [u8],
+    /// The body: variable header and payload.
+    pub body: &'a [u8],
+}
+
+/// Finds the first whole packet in `buffer`; `None` while it is not all there.
+///
+/// # Errors
+/// A remaining length of more than four bytes, or a packet larger than `max_size` bytes in all: the latter is told
+/// from the fixed header, before the rest has arrived.
+pub fn next_frame(buffer: &[u8], max_size: usize) -> Result<Option<Frame<'_>>, Fault> {
+    let (mut remaining, mut header) = (0usize, 1);
+    loop {
+        let Some(&byte) = buffer.get(header) else { return Ok(None) };
+        remaining |= usize::from(byte & 0x7f) << (7 * (header - 1));
+        header += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        if header > 4 {
+            return Err(Fault::malformed("the remaining length has more than four bytes"));
+        }
+    }
+    if header + remaining > max_size {
+        return Err(Fault::TOO_LARGE);
+    }
+    let Some(bytes) = buffer.get(..header + remaining) else { return Ok(None) };
+    Ok(Some(Frame { first_byte: bytes[0], bytes, body: &bytes[header..] }))
+}
+
+/// A packet from a connected client.
+#[derive(Debug)]
+pub enum Packet<'a> {
+    /// PUBLISH.
+    Publish(Publish<'a>),
+    /// PUBACK with its reason code.
+    PubAck(NonZeroU16, u8),
+    /// PUBREC with its reason code.
+    PubRec(NonZeroU16, u8),
+    /// PUBREL.
+    PubRel(NonZeroU16),
+    /// PUBCOMP.
+    PubComp(NonZeroU16),
+    /// SUBSCRIBE of any version.
+    Subscribe(Subscribe),
+    /// UNSUBSCRIBE of any version.
+    Unsubscribe(NonZeroU16, Vec<ByteString>),
+    /// PINGREQ.
+    Ping,
+    /// DISCONNECT; in MQTT 3 always code 0.
+    Disconnect(Disconnect),
+}
+
+/// A PUBLISH, borrowed from the read buffer.
+#[derive(Debug)]
+pub struct Publish<'a> {
+    /// Quality of service.
+    pub qos: QoS,
+    /// RETAIN flag.
+    pub retain: bool,
+    /// Packet identifier; there is one if and only if the QoS is 1 or 2.
+    pub packet_id: Option<NonZeroU16>,
+    /// Topic name as sent; empty where a topic alias stands for it.
+    pub topic: &'a str,
+    /// MQTT 5 properties.
+    pub properties: Properties<'a>,
+    /// Application payload.
+    pub payload: &'a [u8],
+}
+
+/// The properties of an MQTT 5 PUBLISH; of an MQTT 3 one, nothing.
+#[derive(Debug, Default)]
+pub struct Properties<'a> {
+    /// All as encoded, without their length.
+    raw: &'a [u8],
+    /// Where in `raw` those stand that end at the broker.
+    ended_here: SmallVec<[Range<usize>; 2]>,
+    /// Topic Alias.
+    pub topic_alias: Option<u16>,
+    /// Message Expiry Interval in seconds.
+    pub expiry: Option<u32>,
+}
+
+impl<'a> Properties<'a> {
+    /// Those to forward to MQTT 5 subscribers, in their order (MQTT-3.3.2-17: user properties keep it).
+    ///
+    /// Topic Alias concerns one connection only, and Message Expiry Interval is written anew when it is sent on.
+    #[must_use]
+    pub fn forwarded(&self) -> std::borrow::Cow<'a, [u8]> {
+        if self.ended_here.is_empty() {
+            return self.raw.into();
+        }
+        let mut kept = Vec::with_capacity(self.raw.len());
+        let mut at = 0;
+        for range in &self.ended_here {
+            kept.extend_from_slice(&self.raw[at..range.start]);
+            at = range.end;
+        }
+        kept.extend_from_slice(&self.raw[at..]);
+        kept.into()
+    }
+}
+
+/// A SUBSCRIBE of any version; MQTT 3 has the default options.
+#[derive(Debug)]
+pub struct Subscribe {
+    /// Packet identifier.
+    pub packet_id: NonZeroU16,
+    /// Subscription identifier for all its filters.
+    pub id: Option<NonZeroU32>,
+    /// Filters with their options, not validated yet.
+    pub filters: Vec<(ByteString, SubscriptionOptions)>,
+}
+
+/// Reads one packet of a connected client.
+///
+/// # Errors
+/// Whatever the specification forbids, with the reason code that it asks for.
+pub fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: usize) -> Result<Packet<'a>, Fault> {
+    let Frame { first_byte, body, .. } = frame;
+    match first_byte {
+        0x30..=0x3f => decode_publish(first_byte, body, version, user_properties).map(Packet::Publish),
+        0x40 => ack(body, version).map(|(id, code)| Packet::PubAck(id, code)),
+        0x50 => ack(body, version).map(|(id, code)| Packet::PubRec(id, code)),
+        0x62 => ack(body, version).map(|(id, _)| Packet::PubRel(id)),
+        0x70 => ack(body, version).map(|(id, _)| Packet::PubComp(id)),
+        0xc0 if body.is_empty() => Ok(Packet::Ping),
+        0x10 => Err(Fault::protocol("a second CONNECT on the connection")),
+        0x20 | 0x90 | 0xb0 | 0xd0 => Err(Fault::protocol("a packet that only a server sends")),
+        0xf0 => Err(Fault::protocol("AUTH without an authentication method in CONNECT")),
+        _ if version == Version::V5 => decode_v5(frame),
+        _ => decode_v3(frame),
+    }
+}
+
+fn decode_v3(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
+    let packet = v3::Codec::new(0).decode(&mut BytesMut::from(frame.bytes))?.map(|(packet, _)| packet);
+    match packet {
+        Some(v3::Packet::Subscribe { packet_id, topic_filters }) => {
+            let mut at = 2;
+            for (filter, _) in &topic_filters {
+                at += 2 + filter.len() + 1;
+                // MQTT-3-8.3-4: the upper six bits of the requested QoS byte are reserved.
+                if frame.body.get(at - 1).is_some_and(|byte| byte & !0b11 != 0) {
+                    return Err(Fault::malformed("reserved bits in the requested QoS"));
+                }
+            }
+            let options = |qos| SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+            let filters = topic_filters.into_iter().map(|(filter, qos)| (filter, options(qos))).collect();
+            Ok(Packet::Subscribe(Subscribe { packet_id, id: None, filters }))
+        }
+        Some(v3::Packet::Unsubscribe { packet_id, topic_filters }) => {
+            Ok(Packet::Unsubscribe(packet_id, topic_filters))
+        }
+        Some(v3::Packet::Disconnect) if frame.body.is_empty() => Ok(Packet::Disconnect(Disconnect::default())),
+        _ => Err(Fault::malformed("reserved packet type, flags or length")),
+    }
+}
+
+fn decode_v5(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
+    let packet = v5::Codec::new(0, 0).decode(&mut BytesMut::from(frame.bytes))?.map(|(packet, _)| packet);
+    match packet {
+        Some(v5::Packet::Subscribe(v5::Subscribe { packet_id, id, topic_filters, .. })) => {
+            Ok(Packet::Subscribe(Subscribe { packet_id, id, filters: topic_filters }))
+        }
+        Some(v5::Packet::Unsubscribe(v5::Unsubscribe { packet_id, topic_filters, .. })) => {
+            Ok(Packet::Unsubscribe(packet_id, topic_filters))
+        }
+        Some(v5::Packet::Disconnect(disconnect)) => Ok(Packet::Disconnect(disconnect)),
+        _ => Err(Fault::malformed("reserved packet type, flags or length")),
+    }
+}
+
+/// PUBACK, PUBREC, PUBREL, PUBCOMP: packet identifier and, in MQTT 5, a reason code and properties.
+fn ack(body: &[u8], version: Version) -> Result<(NonZeroU16, u8), Fault> {
+    let mut body = Reader(body);
+    let packet_id = NonZeroU16::new(body.u16()?).ok_or(Fault::malformed("packet identifier 0"))?;
+    if body.0.is_empty() {
+        return Ok((packet_id, 0));
+    }
+    if version != Version::V5 {
+        return Err(Fault::malformed("trailing bytes in an acknowledgement"));
+    }
+    let code = body.u8()?;
+    if !body.0.is_empty() {
+        let length = body.variable()?;
+        let mut properties = Reader(body.take(length)?);
+        while !properties.0.is_empty() {
+            match properties.u8()? {
+                0x1f => properties.string()?,
+                0x26 => properties.string().and_then(|_| properties.string())?,
+                _ => return Err(Fault::malformed("a property that an acknowledgement doesn't have")),
+            };
+        }
+    }
+    if body.0.is_empty() { Ok((packet_id, code)) } else { Err(Fault::malformed("trailing bytes")) }
+}
+
+fn decode_publish(
+    first_byte: u8,
+    body: &[u8],
+    version: Version,
+    user_properties: usize,
+) -> Result<Publish<'_>, Fault> {
+    let qos = QoS::try_from((first_byte >> 1) & 0b11).map_err(|_| Fault::malformed("QoS 3"))?;
+    if qos == QoS::AtMostOnce && first_byte & 0b1000 != 0 {
+        return Err(Fault::malformed("DUP on a QoS 0 publish")); // MQTT-3.3.1-2
+    }
+    let mut body = Reader(body);
+    let topic = body.string()?;
+    let packet_id = match qos {
+        QoS::AtMostOnce => None,
+        _ => Some(NonZeroU16::new(body.u16()?).ok_or(Fault::malformed("packet identifier 0"))?),
+    };
+    let properties = if version == Version::V5 {
+        let length = body.variable()?;
+        publish_properties(body.take(length)?, user_properties)?
+    } else {
+        Properties::default()
+    };
+    Ok(Publish { qos, retain: first_byte & 1 != 0, packet_id, topic, properties, payload: body.0 })
+}
+
+/// Checks the properties of a PUBLISH (MQTT 5, 3.3.2.3) and finds those that end here.
+fn publish_properties(raw: &[u8], user_properties: usize) -> Result<Properties<'_>, Fault> {
+    let mut found = Properties { raw, ..Properties::default() };
+    let (mut seen, mut users) = (0u64, 0usize);
+    let mut reader = Reader(raw);
+    while !reader.0.is_empty() {
+        let start = raw.len() - reader.0.len();
+        let id = reader.u8()?;
+        if id != 0x26 {
+            let bit = 1u64 << (id & 63);
+            if seen & bit != 0 {
+                return Err(Fault::protocol("a property stands twice"));
+            }
+            seen |= bit;
+        }
+        match id {
+            0x01 if reader.u8()? <= 1 => {}
+            0x02 => found.expiry = Some(reader.u32()?),
+            0x03 => drop(reader.string()?),
+            0x08 => {
+                if crate::mqtt::topic::has_wildcard(reader.string()?) {
+                    return Err(Fault::protocol("a wildcard in the response topic")); // MQTT-3.3.2-14
+                }
+            }
+            0x09 => drop(reader.binary()?),
+            0x0b => return Err(Fault::protocol("a subscription identifier from a client")), // MQTT-3.3.4-6
+            0x23 => found.topic_alias = Some(reader.u16()?),
+            0x26 => {
+                reader.string()?;
+                reader.string()?;
+                users += 1;
+                if users > user_properties {
+                    return Err(Fault { why: "more user properties than limits.user_properties", ..Fault::TOO_LARGE });
+                }
+            }
+            _ => return Err(Fault::malformed("a property that PUBLISH doesn't have")),
+        }
+        if matches!(id, 0x02 | 0x23) {
+            found.ended_here.push(start..raw.len() - reader.0.len());
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the primitive types of section 1.5.
+#[derive(Debug)]
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    const SHORT: Fault = Fault::malformed("the packet ends too early");
+
+    /// The next `length` bytes.
+    ///
+    /// # Errors
+    /// As all of them: malformed if the packet ends before.
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Self::SHORT)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn u8(&mut self) -> Result<u8, Fault> {
+        self.take(1).map(|b| b[0])
+    }
+
+    /// Two byte integer.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn u16(&mut self) -> Result<u16, Fault> {
+        self.take(2).map(|b| u16::from_be_bytes([b[0], b[1]]))
+    }
+
+    fn u32(&mut self) -> Result<u32, Fault> {
+        self.take(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+    }
+
+    /// UTF-8 string; U+0000 is malformed (MQTT-1.5.4-2).
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn string(&mut self) -> Result<&'a str, Fault> {
+        let length = self.u16()?;
+        let bytes = self.take(usize::from(length))?;
+        if memchr::memchr(0, bytes).is_some() {
+            return Err(Fault::malformed("U+0000 in a string"));
+        }
+        std::str::from_utf8(bytes).map_err(|_| Fault::malformed("a string is not UTF-8"))
+    }
+
+    /// Binary data.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn binary(&mut self) -> Result<&'a [u8], Fault> {
+        let length = self.u16()?;
+        self.take(usize::from(length))
+    }
+
+    /// Passes over the properties of a packet.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub fn skip_properties(&mut self) -> Result<(), Fault> {
+        let length = self.variable()?;
+        self.take(length).map(drop)
+    }
+
+    fn variable(&mut self) -> Result<usize, Fault> {
+        let mut value = 0;
+        for shift in [0, 7, 14, 21] {
+            let byte = self.u8()?;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Fault::malformed("a variable byte integer has more than four bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(bytes: &[u8]) -> Result<Publish<'_>, Fault> {
+        let frame = next_frame(bytes, 1024)?.expect("a whole packet");
+        match decode(frame, Version::V5, 4)? {
+            Packet::Publish(publish) => Ok(publish),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_packet_is_found_only_when_it_is_whole() {
+        let bytes = b"\x30\x05\x00\x01a\x00x";
+        for end in 0..bytes.len() {
+            assert!(next_frame(&bytes[..end], 1024).unwrap().is_none(), "{end}");
+        }
+        assert_eq!(next_frame(bytes, 1024).unwrap().unwrap().body, b"\x00\x01a\x00x");
+    }
+
+    #[test]
+    fn a_lying_length_is_refused_before_the_packet_arrives() {
+        assert_eq!(next_frame(b"\x30\xff\xff\xff\x7f", 1024).unwrap_err(), Fault::TOO_LARGE);
+        assert!(next_frame(b"\x30\xff\xff\xff\xff\x01", 1 << 30).is_err());
+    }
+
+    #[test]
+    fn alias_and_expiry_end_at_the_broker_and_the_rest_keeps_its_order() {
+        let bytes = b"\x30\x1a\x00\x01a\x15\x26\x00\x01k\x00\x01v\x23\x00\x02\x02\x00\x00\x00\x09\x01\x01\x03\x00\x00x";
+        let publish = publish(bytes).unwrap();
+        assert_eq!((publish.properties.topic_alias, publish.properties.expiry), (Some(2), Some(9)));
+        assert_eq!(&publish.properties.forwarded()[..], b"\x26\x00\x01k\x00\x01v\x01\x01\x03\x00\x00");
+        assert_eq!(publish.payload, b"x");
+    }
+
+    #[test]
+    fn forbidden_publishes_are_refused() {
+        for (bytes, what) in [
+            (&b"\x36\x05\x00\x01a\x00\x01"[..], "QoS 3"),
+            (b"\x38\x04\x00\x01a\x00", "DUP with QoS 0"),
+            (b"\x32\x06\x00\x01a\x00\x00\x00", "packet identifier 0"),
+            (b"\x30\x06\x00\x01a\x02\x0b\x01", "subscription identifier"),
+            (b"\x30\x08\x00\x01a\x04\x01\x01\x01\x01", "a property twice"),
+            (b"\x30\x09\x00\x01a\x05\x08\x00\x02a#", "wildcard in the response topic"),
+            (b"\x30\x04\x00\x01\x00\x00", "U+0000"),
+            (b"\x30\x04\x00\x01\xff\x00", "not UTF-8"),
+            (b"\x30\x05\x00\x01a\x01\x7e", "unknown property"),
+        ] {
+            assert!(publish(bytes).is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_upper_bits_of_a_requested_qos_are_reserved_in_mqtt_3() {
+        let frame = next_frame(b"\x82\x06\x00\x01\x00\x01a\x05", 64).unwrap().unwrap();
+        assert!(decode(frame, Version::V311, 0).is_err());
+    }
+}

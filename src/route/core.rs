@@ -1,0 +1,246 @@
+//! The routing core: rumqttd, behind a wall. No other module names it.
+//!
+//! rumqttd 0.20 moves messages through in-memory commit logs on a thread of its own. It must never see a client, though, and what it holds must not grow with what
+//! clients do: it keeps 360 bytes for every distinct topic and a commit log for every distinct filter for ever, dies of
+//! topics whose first character is not ASCII, and knows neither our quality of service nor a queue's bound. So it is
+//! given *lanes*: a fixed number of topics of our own, each with one publishing link and one subscribing link that
+//! live as long as the process. A message goes down the lane that its topic's hash picks, which keeps its order, as an
+//! opaque payload; at the other end [`Lane::receive`] hands it to the edge, which knows the subscribers.
+//!
+//! What follows from what rumqttd does, row by row:
+//! - topics, filters and link names are three constants a lane: nothing that a client sends reaches its maps;
+//! - links never disconnect, so no slab index is ever reused, no group ever empties, and nothing is woken after its end;
+//! - payloads are never empty, because a [`Message`] has a header: no accidental removal of retained messages;
+//! - a lane takes at most [`LANE_BYTES`] that have not come out at the other end, well below what its log keeps, so the
+//!   log never overruns; publishers wait for room ([`Lane::room`]) by not reading their sockets;
+//! - at most one event of a lane is in the router's queue of 1,000, so that [`LinkTx::publish`] never blocks.
+
+use crate::message::Message;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rumqttd::local::{LinkRx, LinkTx};
+use rumqttd::protocol::{Packet, Publish};
+use rumqttd::{Broker, Config, Notification, RouterConfig};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use tokio::sync::Notify;
+
+/// Bytes in a lane that have not come out yet; more wait outside.
+const LANE_BYTES: usize = 4 << 20;
+/// A log drops its oldest segment when it has this many: so `LANE_BYTES` are never dropped unread.
+const SEGMENTS: usize = 6;
+const SEGMENT_BYTES: usize = 1 << 20;
+
+/// The routing core could not be started or has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the routing core (rumqttd's router thread) does not answer")]
+pub struct CoreDown;
+
+/// One way through the routing core.
+pub struct Lane {
+    topic: Bytes,
+    tx: Mutex<LinkTx>,
+    inflight: AtomicUsize,
+    room: Notify,
+    down: AtomicBool,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("topic", &self.topic).field("inflight", &self.inflight).finish_non_exhaustive()
+    }
+}
+
+/// The far end of a lane.
+#[derive(Debug)]
+pub struct LaneEnd(LinkRx);
+
+/// Starts the routing core and opens `lanes` ways through it.
+///
+/// # Errors
+/// [`CoreDown`] if the router does not accept a link.
+pub fn start(lanes: usize) -> Result<Vec<(Lane, LaneEnd)>, CoreDown> {
+    let broker = Broker::new(Config {
+        id: 0,
+        router: RouterConfig {
+            max_connections: 2 * lanes,
+            max_outgoing_packet_count: 200,
+            max_segment_size: SEGMENT_BYTES,
+            max_segment_count: SEGMENTS,
+            custom_segment: None,
+            initialized_filters: None,
+            shared_subscriptions_strategy: rumqttd::Strategy::RoundRobin,
+        },
+        v4: None,
+        v5: None,
+        ws: None,
+        cluster: None,
+        console: None,
+        bridge: None,
+        prometheus: None,
+        metrics: None,
+    });
+    (0..lanes).map(|index| open(&broker, index).map_err(|_| CoreDown)).collect()
+}
+
+fn open(broker: &Broker, index: usize) -> Result<(Lane, LaneEnd), rumqttd::local::LinkError> {
+    let topic = format!("lane-{index}");
+    let (mut subscribe, mut end) = broker.link(&format!("out-{index}"))?;
+    subscribe.subscribe(&topic)?;
+    // The SUBACK says that the log exists: a publish without a matching log would disconnect its link.
+    while !matches!(end.recv()?, Some(Notification::DeviceAck(_))) {}
+    let (tx, _acknowledgements) = broker.link(&format!("in-{index}"))?;
+    let lane = Lane {
+        topic: Bytes::from(topic),
+        tx: Mutex::new(tx),
+        inflight: AtomicUsize::new(0),
+        room: Notify::new(),
+        down: AtomicBool::new(false),
+    };
+    Ok((lane, LaneEnd(end)))
+}
+
+impl Lane {
+    /// Sends messages, in their order, and leaves `messages` empty; if the lane is full it does nothing and says `false`.
+    pub fn try_send(&self, messages: &mut Vec<Message>) -> bool {
+        let room = self.reserve(messages.iter().map(Message::size).sum());
+        if room {
+            self.push(messages);
+        }
+        room
+    }
+
+    /// Waits until the lane may have room again.
+    pub async fn room(&self) {
+        let room = self.room.notified();
+        tokio::pin!(room);
+        room.as_mut().enable();
+        if self.inflight() > LANE_BYTES / 2 && !self.is_down() {
+            room.await;
+        }
+    }
+
+    /// Sends one small message of the broker's own without waiting for room.
+    pub fn send_now(&self, message: Message) {
+        self.inflight.fetch_add(message.size(), SeqCst);
+        self.push(&mut vec![message]);
+    }
+
+    /// Bytes that went in and have not come out.
+    #[must_use]
+    pub fn inflight(&self) -> usize {
+        self.inflight.load(SeqCst)
+    }
+
+    /// Whether the routing core is known to have ended.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.load(SeqCst)
+    }
+
+    /// The next message at the lane's far end.
+    ///
+    /// # Errors
+    /// [`CoreDown`] when the routing core has ended.
+    pub async fn receive(&self, end: &mut LaneEnd) -> Result<Message, CoreDown> {
+        loop {
+            match end.0.next().await {
+                Ok(Some(Notification::Forward(forward))) => {
+                    let bytes = forward.publish.payload;
+                    let before = self.inflight.fetch_sub(bytes.len(), SeqCst);
+                    if before > LANE_BYTES / 2 || before == bytes.len() {
+                        self.room.notify_waiters();
+                    }
+                    if let Some(message) = Message::from_bytes(bytes) {
+                        return Ok(message);
+                    }
+                }
+                // The router pauses a link after 200 messages until it is told to go on.
+                Ok(Some(Notification::Unschedule)) => end.0.wake().await.map_err(|_| self.went_down())?,
+                Ok(_) => {}
+                Err(_) => return Err(self.went_down()),
+            }
+        }
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
+        // With the core down messages go nowhere, and nobody should wait for it: the watchdog ends the process.
+        if self.is_down() {
+            return true;
+        }
+        let fits = |inflight: usize| (inflight == 0 || inflight + bytes <= LANE_BYTES).then_some(inflight + bytes);
+        self.inflight.fetch_update(SeqCst, SeqCst, fits).is_ok()
+    }
+
+    fn push(&self, messages: &mut Vec<Message>) {
+        let mut tx = self.tx.lock();
+        let last = {
+            let mut buffer = tx.buffer();
+            // A buffer with something in it has been announced to the router already.
+            let last = if buffer.is_empty() { messages.pop() } else { None };
+            let publish = |message: Message| Publish::new(self.topic.clone(), message.into_bytes(), false);
+            buffer.extend(messages.drain(..).map(|message| Packet::Publish(publish(message), None)));
+            last
+        };
+        if let Some(last) = last
+            && tx.publish(self.topic.clone(), last.into_bytes()).is_err()
+        {
+            self.went_down();
+        }
+    }
+
+    fn went_down(&self) -> CoreDown {
+        self.down.store(true, SeqCst);
+        self.room.notify_waiters();
+        CoreDown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{NEVER, Parts, QoS};
+
+    fn message(payload: &[u8]) -> Message {
+        let topic = "温度/1";
+        let (qos, retain, publisher, expires_at) = (QoS::AtLeastOnce, false, 1, NEVER);
+        Message::new(&Parts { qos, retain, publisher, expires_at, topic, properties: &[], payload })
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_burst_far_above_the_log_arrives_whole_and_in_order() {
+        const MESSAGES: u32 = 40_000;
+        let (lane, mut end) = start(1).unwrap().remove(0);
+        let lane = std::sync::Arc::new(lane);
+        let sender = tokio::spawn({
+            let lane = lane.clone();
+            async move {
+                for first in (0..MESSAGES).step_by(50) {
+                    let mut payload = vec![0; 1000];
+                    let mut batch = Vec::new();
+                    for n in first..first + 50 {
+                        payload[..4].copy_from_slice(&n.to_be_bytes());
+                        batch.push(message(&payload));
+                    }
+                    while !lane.try_send(&mut batch) {
+                        lane.room().await;
+                    }
+                }
+            }
+        });
+        for n in 0..MESSAGES {
+            let message = lane.receive(&mut end).await.unwrap();
+            assert_eq!(message.payload()[..4], n.to_be_bytes());
+            assert!(lane.inflight() <= LANE_BYTES);
+        }
+        sender.await.unwrap();
+        assert_eq!(lane.inflight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_message_larger_than_the_lane_passes_alone() {
+        let (lane, mut end) = start(1).unwrap().remove(0);
+        let big = vec![7; 2 * LANE_BYTES];
+        assert!(lane.try_send(&mut vec![message(&big)]));
+        assert_eq!(lane.receive(&mut end).await.unwrap().payload().len(), big.len());
+    }
+}

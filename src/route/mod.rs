@@ -1,0 +1,217 @@
+//! Delivery: from a message to those who subscribed to its topic.
+//!
+//! Exact subscriptions, which is what a dock has, are delivered by one hash look-up in the publisher's own task.
+//! A message that some wildcard filter matches also goes down a lane of the routing core ([`core`]) to a task that
+//! hands it to the wildcard subscribers ([`wildcard`]): fanning out to a hundred of them costs the publisher nothing.
+//! Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too fast asks the
+//! publisher to wait at its [`Gate`].
+//!
+//! A topic's messages arrive in the order of their publish: one topic always takes one lane.
+
+pub mod core;
+mod gate;
+mod wildcard;
+
+pub use gate::Gate;
+
+use crate::message::{Message, QoS};
+use crate::metrics::Metrics;
+use crate::mqtt::topic::has_wildcard;
+use core::{CoreDown, Lane};
+use dashmap::DashMap;
+use smallvec::SmallVec;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use wildcard::Wildcards;
+
+/// What a subscription asks for (MQTT 5, 3.8.3.1); the same whatever filter it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The highest QoS that the subscriber wants.
+    pub qos: QoS,
+    /// Not the subscriber's own messages.
+    pub no_local: bool,
+    /// Keep the RETAIN flag of the publish.
+    pub retain_as_published: bool,
+    /// Subscription identifier.
+    pub id: Option<NonZeroU32>,
+}
+
+/// Whoever takes messages: a session, or a shared group that passes them on to one of its sessions.
+pub trait Subscriber: Send + Sync + std::fmt::Debug {
+    /// Tells subscribers apart.
+    fn key(&self) -> u64;
+
+    /// Takes a message for the subscriptions that match it. Called with no lock of the route held; never blocks.
+    ///
+    /// Returns the gate that the publisher should wait at, if there is one.
+    fn deliver(&self, message: &Message, matching: &[Options], via: Via) -> Option<Arc<Gate>>;
+}
+
+/// The way by which a message reached a subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Its exact subscription, and no wildcard of the subscriber matches the topic.
+    Exact,
+    /// Its exact subscription; a wildcard of the same subscriber matches too, so that a second copy is on its way.
+    ExactAndWildcard,
+    /// One or more of its wildcard subscriptions.
+    Wildcard,
+}
+
+#[derive(Debug, Clone)]
+struct Target {
+    subscriber: Arc<dyn Subscriber>,
+    options: Options,
+    overlapped: bool,
+}
+
+/// What one publisher has collected for the routing core during one batch.
+#[derive(Debug, Default)]
+pub struct Batch {
+    lanes: SmallVec<[Vec<Message>; 4]>,
+    gate: Option<Arc<Gate>>,
+}
+
+impl Batch {
+    /// Whether a subscriber asks to be waited for before more is published.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.gate.is_some()
+    }
+}
+
+/// Something that a publisher waits for before it reads more.
+#[derive(Debug)]
+pub enum Wait {
+    /// Room in a lane.
+    Lane(Arc<[Lane]>, usize),
+    /// A subscriber that is behind.
+    Gate(Arc<Gate>),
+}
+
+impl Wait {
+    /// Waits.
+    pub async fn over(self) {
+        match self {
+            Self::Lane(lanes, index) => lanes[index].room().await,
+            Self::Gate(gate) => gate.wait().await,
+        }
+    }
+}
+
+/// Who subscribed to what, and the way there.
+#[derive(Debug)]
+pub struct Route {
+    exact: DashMap<Box<str>, Arc<[Target]>, ahash::RandomState>,
+    wildcards: Arc<Wildcards>,
+    lanes: Arc<[Lane]>,
+    hasher: ahash::RandomState,
+}
+
+impl Route {
+    /// Starts the routing core with `lanes` lanes and, in the present tokio runtime, a task at the end of each.
+    ///
+    /// # Errors
+    /// [`CoreDown`] if the routing core does not start.
+    pub fn start(lanes: usize, metrics: &Arc<Metrics>) -> Result<Arc<Self>, CoreDown> {
+        let (lanes, ends): (Vec<_>, Vec<_>) = core::start(lanes)?.into_iter().unzip();
+        let lanes: Arc<[Lane]> = lanes.into();
+        let wildcards = Arc::new(Wildcards::default());
+        for (index, end) in ends.into_iter().enumerate() {
+            tokio::spawn(wildcard::deliver(lanes.clone(), index, end, wildcards.clone(), metrics.clone()));
+        }
+        Ok(Arc::new(Self { exact: DashMap::default(), wildcards, lanes, hasher: ahash::RandomState::new() }))
+    }
+
+    /// Subscribes, or changes the options of a subscription that is there.
+    ///
+    /// `overlapped` says, for a filter without wildcards, that the same subscriber has a wildcard that matches it.
+    pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options, overlapped: bool) {
+        let target = Target { subscriber: subscriber.clone(), options, overlapped };
+        if has_wildcard(filter) {
+            self.wildcards.insert(filter, target);
+            return;
+        }
+        let mut targets = self.exact.entry(filter.into()).or_insert_with(|| Arc::new([]));
+        let others = targets.iter().filter(|other| other.subscriber.key() != subscriber.key()).cloned();
+        let changed = others.chain([target]).collect();
+        *targets = changed;
+    }
+
+    /// Ends a subscription; nothing happens if there is none.
+    pub fn unsubscribe(&self, filter: &str, subscriber: u64) {
+        if has_wildcard(filter) {
+            self.wildcards.remove(filter, subscriber);
+            return;
+        }
+        self.exact.remove_if_mut(filter, |_, targets| {
+            let others = targets.iter().filter(|target| target.subscriber.key() != subscriber).cloned();
+            let changed: Arc<[Target]> = others.collect();
+            *targets = changed;
+            targets.is_empty()
+        });
+    }
+
+    /// Delivers a message to the exact subscribers and puts it into `batch` for the others, to be sent by
+    /// [`Route::send`]. Says whether anybody is subscribed.
+    pub fn publish(&self, message: &Message, batch: &mut Batch) -> bool {
+        let topic = message.topic();
+        // The guard must be gone before anybody is called.
+        let targets = self.exact.get(topic).map(|targets| targets.clone());
+        for target in targets.iter().flat_map(|targets| targets.iter()) {
+            let via = if target.overlapped { Via::ExactAndWildcard } else { Via::Exact };
+            if let Some(gate) = target.subscriber.deliver(message, &[target.options], via) {
+                batch.gate = Some(gate);
+            }
+        }
+        let wildcard = self.wildcards.any_match(topic);
+        if wildcard {
+            batch.lanes.resize_with(self.lanes.len(), Vec::new);
+            batch.lanes[self.lane_of(topic)].push(message.clone());
+        }
+        wildcard || targets.is_some()
+    }
+
+    /// Sends what `batch` holds. If something has to be waited for first, says what: wait, and send again.
+    pub fn send(&self, batch: &mut Batch) -> Option<Wait> {
+        for (index, (lane, messages)) in self.lanes.iter().zip(&mut batch.lanes).enumerate() {
+            if !messages.is_empty() && !lane.try_send(messages) {
+                return Some(Wait::Lane(self.lanes.clone(), index));
+            }
+        }
+        batch.gate.take().map(Wait::Gate)
+    }
+
+    /// Distinct filters with a wildcard.
+    #[must_use]
+    pub fn wildcard_filters(&self) -> usize {
+        self.wildcards.len()
+    }
+
+    /// Bytes on their way through the routing core.
+    #[must_use]
+    pub fn inflight(&self) -> usize {
+        self.lanes.iter().map(Lane::inflight).sum()
+    }
+
+    /// Sends a probe down every lane, for the watchdog: see [`Route::probes_returned`].
+    pub fn probe(&self, number: u64) {
+        for lane in self.lanes.iter() {
+            lane.send_now(wildcard::probe(number));
+        }
+    }
+
+    /// The lowest number of a probe that has returned on every lane; `None` when the routing core has ended.
+    #[must_use]
+    pub fn probes_returned(&self) -> Option<u64> {
+        if self.lanes.iter().any(Lane::is_down) {
+            return None;
+        }
+        self.wildcards.probes_returned(self.lanes.len())
+    }
+
+    fn lane_of(&self, topic: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(topic) % self.lanes.len() as u64).unwrap_or(0)
+    }
+}
