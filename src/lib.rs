@@ -1,10 +1,30 @@
 //! dockgate: an MQTT broker for fleets of DJI docks.
+//!
+//! The way of a publish, and with it the order of the rooms: bytes → [`mqtt`] (the edge) → [`access`] → [`hook`] and
+//! [`ledger`] (a verdict) → [`route`] → sessions of the edge → bytes. Data goes one way, and a room knows only those
+//! to its right; `hook` and `ledger` know no socket and no broker.
+//!
+//! - [`mqtt`]: listeners, connections, sessions, retained messages, wills, shared groups; all that clients see.
+//! - [`access`]: who may do what.
+//! - [`hook`]: what a publish means for the remote log upload, and whether it may pass.
+//! - [`ledger`]: the uploads: state machine, rules, history.
+//! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
+//! - [`http`]: `/metrics`, health and the read-only API. [`metrics`]: every metric, defined once.
+//! - [`config`]: the settings. [`logging`]: the log. [`server`] puts the rooms together.
+//! - [`sim`]: a simulated dock and backend, and the demo.
+//! - [`message`], [`tree`], [`clock`]: what several rooms use.
 
+pub mod access;
 pub mod clock;
 pub mod config;
+pub mod hook;
+pub mod http;
+pub mod ledger;
 pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod mqtt;
 pub mod route;
+pub mod server;
 pub mod tree;
+mod watchdog;

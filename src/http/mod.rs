@@ -1,8 +1,10 @@
 //! What people and monitors see: `/metrics`, `/healthz`, `/readyz` and the read-only API, over HTTP/1.1.
 //!
-//! `server` owns the thread, the sockets and their limits; `health` the readiness; `problem` how errors look; this file
-//! the routes. No route changes anything, none asks who is there: the listener belongs on loopback or behind a proxy.
+//! `server` owns the thread, the sockets and their limits; `health` the readiness; `problem` how errors look; `api`
+//! the ledger as JSON, `body` the bound on its answers; this file the other routes. No route changes anything, none asks who is there: the listener belongs on loopback or behind a proxy.
 
+mod api;
+mod body;
 mod health;
 mod problem;
 mod server;
@@ -13,24 +15,40 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, middleware};
+use axum::{Router, extract, middleware};
 
+use self::body::Answers;
 pub use self::health::{Health, Reason};
 use self::problem::{Problem, quoted};
 pub use self::server::HttpServer;
+use crate::ledger::{Ledger, Now, State};
 use crate::metrics::Metrics;
 
+/// The time that the ledger's ages are measured at.
+pub type LedgerClock = Arc<dyn Fn() -> Now + Send + Sync>;
+
 /// What the routes read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpState {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
+    /// For the API, and for the metrics that are read off it.
+    pub ledger: Arc<Ledger>,
     /// For `/readyz`.
     pub health: Arc<Health>,
+    /// The clock that the ledger is told the time from.
+    pub clock: LedgerClock,
+}
+
+impl std::fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpState")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Serves on `listener` from a thread of its own until the returned server is stopped or dropped.
@@ -47,9 +65,9 @@ dockgate
 GET /healthz                   200 while the process lives
 GET /readyz                    200 when ready for clients, else 503 and why
 GET /metrics                   Prometheus text format
-GET /api/v1/uploads            ?state=running|ended|all &gateway=SN &limit=1..1000
-GET /api/v1/gateways           the docks that the ledger knows
-GET /api/v1/gateways/{sn}      one of them
+GET /api/v1/uploads            ?state=running|ended|all &gateway=SN &limit=1..1000 &before=NEXT
+GET /api/v1/gateways           ?limit=1..1000 &after=NEXT
+GET /api/v1/gateways/{sn}      one gateway with its history and its listed files
 ";
 
 fn router(state: HttpState) -> Router {
@@ -58,13 +76,14 @@ fn router(state: HttpState) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .merge(api::routes(state.clone()))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::map_response(guard))
         .with_state(state)
 }
 
-async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
+async fn readyz(extract::State(state): extract::State<HttpState>) -> (StatusCode, String) {
     let reasons = state.health.reasons();
     if reasons.is_empty() {
         return (StatusCode::OK, "ready\n".into());
@@ -76,11 +95,17 @@ async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-async fn metrics(State(state): State<HttpState>) -> Result<Response, Problem> {
-    let text = state.metrics.text().map_err(|error| Problem {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        detail: format!("the metrics cannot be gathered: {error}"),
-    })?;
+async fn metrics(extract::State(state): extract::State<HttpState>) -> Result<Response, Problem> {
+    let (pending, active, cancelling) = state.ledger.active();
+    state.metrics.set_uploads_running(State::Pending, pending);
+    state.metrics.set_uploads_running(State::Active, active);
+    state
+        .metrics
+        .set_uploads_running(State::Cancelling, cancelling);
+    state.metrics.set_gateways(state.ledger.held().0);
+    let text = state.metrics.text();
+    let text = text
+        .map_err(|error| Problem::internal(format!("the metrics cannot be gathered: {error}")))?;
     let kind = (
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),

@@ -27,6 +27,10 @@ const MAX_CONNECTIONS: usize = 256;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request line and headers; browsers and proxies stay under 8 KiB.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// What is read or written ahead on a connection.
+const MAX_BUFFER: usize = 64 * 1024;
+/// Threads that read the ledger.
+const READERS: usize = 2;
 /// After this a connection finishes its request and closes, so that a reader that takes nothing goes too.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// For the request that is under way when a connection is too old.
@@ -90,6 +94,8 @@ pub(super) fn spawn(listener: StdListener, router: Router) -> io::Result<HttpSer
         let _ended: mpsc::Sender<()> = ended;
         let runtime = match tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(READERS)
+            .thread_name("http-reader")
             .build()
         {
             Ok(runtime) => runtime,
@@ -104,6 +110,8 @@ pub(super) fn spawn(listener: StdListener, router: Router) -> io::Result<HttpSer
                 Err(error) => drop(started.send(Err(error))),
             }
         });
+        // Every socket is closed; a reader of the ledger that is still at it has nobody to read for.
+        runtime.shutdown_background();
     })?;
     start
         .recv()
@@ -121,7 +129,8 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_header_size(MAX_HEAD_BYTES);
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_BUFFER);
     let mut open = Open::default();
     let mut pause = ACCEPT_PAUSE;
     loop {

@@ -3,26 +3,72 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::ledger::Rules;
+use crate::ledger::{Body, Event, Module, Observer, Progress, Start, StartFile};
 use crate::metrics::{Qos, Version};
 
 struct Server {
     http: HttpServer,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    ledger: Arc<Ledger>,
 }
+
+/// The clock of these servers stands still here.
+const NOW: Now = Now(1_000_000);
 
 fn start() -> Server {
     let metrics = Arc::new(Metrics::new());
     let health = Arc::new(Health::new());
+    let ledger = Arc::new(Ledger::new(Rules::default()));
     let state = HttpState {
         metrics: metrics.clone(),
+        ledger: ledger.clone(),
         health: health.clone(),
+        clock: Arc::new(|| NOW),
     };
     let http = spawn(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
     Server {
         http,
         metrics,
         health,
+        ledger,
+    }
+}
+
+impl Server {
+    fn tell<'a>(&self, gateway: &'a str, bid: &'a str, at: u64, body: Body<'a>) {
+        let event = Event {
+            client: gateway,
+            tid: bid,
+            bid,
+            body,
+        };
+        for observation in self.ledger.apply(gateway, &event, Now(at)).observations {
+            self.metrics.observe(&observation);
+        }
+    }
+
+    fn start_upload(&self, gateway: &str, bid: &str, at: u64) {
+        let files = [StartFile {
+            module: Module::Dock,
+            object_key: "logs/1.zip",
+            device_sn: "",
+        }];
+        let start = Start {
+            digest: None,
+            files: files.into_iter().collect(),
+            ambiguous: false,
+        };
+        self.tell(gateway, bid, at, Body::Start(start));
+    }
+
+    fn end_upload(&self, gateway: &str, bid: &str, at: u64) {
+        let progress = Progress {
+            status: "ok",
+            ..Progress::default()
+        };
+        self.tell(gateway, bid, at, Body::Progress(progress));
     }
 }
 
@@ -44,6 +90,16 @@ impl Answer {
             .into_iter()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        assert_eq!(
+            (self.status, self.header("content-type")),
+            (200, Some("application/json")),
+            "{self:?}"
+        );
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        serde_json::from_str(&self.body).unwrap()
     }
 
     fn problem(&self) -> serde_json::Value {
@@ -187,7 +243,14 @@ fn an_unknown_path_is_a_problem_that_names_it() {
 #[test]
 fn a_wrong_method_is_a_problem_with_what_is_allowed() {
     let server = start();
-    for path in ["/", "/healthz", "/readyz", "/metrics"] {
+    for path in [
+        "/",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/uploads",
+        "/api/v1/gateways/SN1",
+    ] {
         for method in ["POST", "DELETE", "BREW"] {
             let answer = request(&server, method, path);
             assert_eq!(answer.status, 405, "{method} {path}");
@@ -374,4 +437,239 @@ fn running_out_of_file_descriptors_does_not_end_the_listener() {
     let mut answer = String::new();
     last.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[test]
+fn an_empty_ledger_lists_nothing() {
+    let server = start();
+    let empty = |name: &str| serde_json::json!({ name: [], "matching": 0, "next": null });
+    assert_eq!(
+        get_path(&server, "/api/v1/uploads").json(),
+        empty("uploads")
+    );
+    assert_eq!(
+        get_path(&server, "/api/v1/uploads?gateway=SN1").json(),
+        empty("uploads")
+    );
+    assert_eq!(
+        get_path(&server, "/api/v1/gateways").json(),
+        empty("gateways")
+    );
+    let answer = get_path(&server, "/api/v1/gateways/SN1");
+    assert_eq!(answer.status, 404);
+    assert!(answer.detail().contains("SN1"), "{answer:?}");
+}
+
+#[test]
+fn a_running_upload_is_in_the_listing_the_gateway_and_the_metrics() {
+    let server = start();
+    server.start_upload("SN1", "b1", NOW.0 - 9000);
+    server.tell("SN1", "b1", NOW.0 - 8000, Body::StartReply(Some(0)));
+    let listing = get_path(&server, "/api/v1/uploads?state=running").json();
+    let upload = &listing["uploads"][0];
+    assert_eq!(listing["matching"], 1);
+    assert_eq!(upload["gateway"], "SN1");
+    assert_eq!(upload["state"], "active");
+    assert_eq!(upload["age_ms"], 9000);
+    assert_eq!(upload["aliases"][0]["bid"], "b1");
+    assert_eq!(upload["files"][0]["module"], "3");
+    assert_eq!(
+        get_path(&server, "/api/v1/uploads?state=ended").json()["matching"],
+        0
+    );
+    assert_eq!(
+        get_path(&server, "/api/v1/gateways").json()["gateways"][0]["running"][0],
+        *upload
+    );
+    assert_eq!(
+        get_path(&server, "/api/v1/gateways/SN1").json()["running"][0],
+        *upload
+    );
+    let metrics = get_path(&server, "/metrics").body;
+    for line in [
+        "dockgate_uploads_running{state=\"active\"} 1",
+        "dockgate_uploads_running{state=\"pending\"} 0",
+        "dockgate_gateways 1",
+        "dockgate_uploads_started_total 1",
+        "dockgate_upload_result_codes_total{code=\"0\"} 1",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} in\n{metrics}");
+    }
+}
+
+#[test]
+fn an_ended_upload_is_in_the_history_and_no_longer_running() {
+    let server = start();
+    server.start_upload("SN1", "b1", NOW.0 - 60_000);
+    server.end_upload("SN1", "b1", NOW.0 - 20_000);
+    assert_eq!(
+        get_path(&server, "/api/v1/uploads?state=running").json()["matching"],
+        0
+    );
+    let ended = get_path(&server, "/api/v1/uploads?state=ended&gateway=SN1").json();
+    assert_eq!(ended["uploads"][0]["outcome"], "ok");
+    assert_eq!(ended["uploads"][0]["ended_ms"], 20_000);
+    assert_eq!(
+        get_path(&server, "/api/v1/gateways/SN1").json()["history"],
+        ended["uploads"]
+    );
+    let metrics = get_path(&server, "/metrics").body;
+    for line in [
+        "dockgate_uploads_running{state=\"pending\"} 0",
+        "dockgate_uploads_running{state=\"active\"} 0",
+        "dockgate_uploads_ended_total{module=\"dock\",outcome=\"ok\"} 1",
+        "dockgate_upload_duration_seconds_bucket{le=\"30\"} 0",
+        "dockgate_upload_duration_seconds_bucket{le=\"60\"} 1",
+        "dockgate_upload_duration_seconds_sum 40",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} in\n{metrics}");
+    }
+}
+
+#[test]
+fn next_leads_through_every_upload_and_every_gateway_once() {
+    let server = start();
+    for i in 0..25 {
+        server.start_upload(&format!("SN{i:02}"), "b", NOW.0 - 1000);
+    }
+    for (path, list, cursor, key) in [
+        ("/api/v1/uploads", "uploads", "before", "id"),
+        ("/api/v1/gateways", "gateways", "after", "gateway"),
+    ] {
+        let mut seen = Vec::new();
+        let mut from = String::new();
+        for (listed, left) in [(10, 25), (10, 15), (5, 5)] {
+            let page = get_path(&server, &format!("{path}?limit=10{from}")).json();
+            let views = page[list].as_array().unwrap();
+            assert_eq!(
+                (views.len(), &page["matching"]),
+                (listed, &serde_json::json!(left))
+            );
+            seen.extend(views.iter().map(|view| view[key].to_string()));
+            from = format!("&{cursor}={}", page["next"].to_string().trim_matches('"'));
+        }
+        assert!(from.ends_with("null"), "{from}");
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 25, "{path}");
+    }
+}
+
+#[test]
+fn a_wrong_parameter_is_a_problem_that_names_it_and_the_remedy() {
+    let server = start();
+    for (path, named, remedy) in [
+        (
+            "/api/v1/uploads?state=done",
+            "state is \"done\"",
+            "running, ended or all",
+        ),
+        (
+            "/api/v1/uploads?limit=0",
+            "limit is \"0\"",
+            "from 1 to 1000",
+        ),
+        (
+            "/api/v1/uploads?limit=1001",
+            "limit is \"1001\"",
+            "from 1 to 1000",
+        ),
+        (
+            "/api/v1/uploads?limit=ten",
+            "limit is \"ten\"",
+            "from 1 to 1000",
+        ),
+        (
+            "/api/v1/uploads?before=-1",
+            "before is \"-1\"",
+            "the next of an earlier answer",
+        ),
+        (
+            "/api/v1/uploads?gateway=",
+            "gateway is empty",
+            "leave it out",
+        ),
+        (
+            "/api/v1/uploads?limit=1&limit=2",
+            "limit is there twice",
+            "once",
+        ),
+        (
+            "/api/v1/uploads?gatewy=SN1",
+            "unknown parameter \"gatewy\"",
+            "state, gateway, limit, before",
+        ),
+        (
+            "/api/v1/gateways?state=all",
+            "unknown parameter \"state\"",
+            "limit, after",
+        ),
+        (
+            "/api/v1/gateways/SN1?limit=1",
+            "unknown parameter \"limit\"",
+            "no parameters",
+        ),
+        ("/api/v1/gateways/%ff", "serial number", "UTF-8"),
+    ] {
+        let answer = get_path(&server, path);
+        assert_eq!(answer.status, 400, "{path}");
+        let detail = answer.detail();
+        assert!(
+            detail.contains(named) && detail.contains(remedy),
+            "{path}: {detail}"
+        );
+    }
+}
+
+#[test]
+fn readers_that_take_nothing_are_turned_away_and_health_still_answers() {
+    let server = start();
+    let key = "k".repeat(512);
+    for i in 0..2000 {
+        let file = || StartFile {
+            module: Module::Dock,
+            object_key: &key,
+            device_sn: "",
+        };
+        let files = (0..10).map(|_| file()).collect();
+        let start = Start {
+            digest: None,
+            files,
+            ambiguous: false,
+        };
+        let gateway = format!("SN{i:04}");
+        server.tell(&gateway, "b", NOW.0, Body::Start(start));
+    }
+    let address = server.http.local_addr();
+    let mut stalled = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let turned_away = loop {
+        let mut reader = TcpStream::connect(address).unwrap();
+        reader
+            .write_all(b"GET /api/v1/gateways HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        stalled.push(reader);
+        if stalled.len() > 20 {
+            let answer = get_path(&server, "/api/v1/gateways/SN0001");
+            if answer.status == 503 {
+                break answer;
+            }
+        }
+        assert!(
+            stalled.len() < 200 && Instant::now() < deadline,
+            "nobody was turned away"
+        );
+    };
+    assert!(
+        turned_away.detail().contains("ask again"),
+        "{turned_away:?}"
+    );
+    assert_eq!(get_path(&server, "/healthz").status, 200);
+    drop(stalled);
+    while get_path(&server, "/api/v1/gateways/SN0001").status != 200 {
+        assert!(
+            Instant::now() < deadline,
+            "the room of readers that have gone was not given back"
+        );
+    }
 }

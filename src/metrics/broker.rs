@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
+use super::Metrics;
 use super::family::{Counters, Definer, Gauges};
 use super::label::{
     AuthFailure, ConnectRefusal, Disconnect, Drop, ProtocolFault, Qos, SessionState,
@@ -22,7 +23,7 @@ const HOOK_BUCKETS: &[f64] = &[
 ];
 
 /// The metrics of the edge and of the routing core.
-pub struct Broker {
+pub(super) struct Broker {
     connections: Gauges<Version>,
     connections_opened: Counters<Version>,
     connections_refused: Counters<ConnectRefusal>,
@@ -48,12 +49,6 @@ pub struct Broker {
     router_round_trip: Histogram,
     router_inflight_bytes: IntGauge,
     hook: Histogram,
-}
-
-impl std::fmt::Debug for Broker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker").finish_non_exhaustive()
-    }
 }
 
 impl Broker {
@@ -162,130 +157,141 @@ impl Broker {
             ),
         }
     }
+}
 
+impl Metrics {
     /// A connection got its CONNACK.
     pub fn connected(&self, version: Version) {
-        self.connections.of(version).inc();
-        self.connections_opened.of(version).inc();
+        self.broker.connections.of(version).inc();
+        self.broker.connections_opened.of(version).inc();
     }
 
-    /// A connection that had its CONNACK ended: exactly once for each [`Broker::connected`].
+    /// A connection that had its CONNACK ended: exactly once for each [`Metrics::connected`].
     pub fn disconnected(&self, version: Version, why: Disconnect) {
-        self.connections.of(version).dec();
-        self.disconnects.of(why).inc();
+        self.broker.connections.of(version).dec();
+        self.broker.disconnects.of(why).inc();
     }
 
     /// A connection got no CONNACK, or one that refuses it.
     pub fn refused(&self, why: ConnectRefusal) {
-        self.connections_refused.of(why).inc();
+        self.broker.connections_refused.of(why).inc();
     }
 
     /// PUBLISH packets came from clients, with so many bytes of payload together.
     pub fn received(&self, qos: Qos, messages: u64, payload_bytes: u64) {
-        self.messages_received.of(qos).inc_by(messages);
-        self.message_bytes_received.of(qos).inc_by(payload_bytes);
+        self.broker.messages_received.of(qos).inc_by(messages);
+        self.broker
+            .message_bytes_received
+            .of(qos)
+            .inc_by(payload_bytes);
     }
 
     /// PUBLISH packets went to clients, with so many bytes of payload together.
     pub fn sent(&self, qos: Qos, messages: u64, payload_bytes: u64) {
-        self.messages_sent.of(qos).inc_by(messages);
-        self.message_bytes_sent.of(qos).inc_by(payload_bytes);
+        self.broker.messages_sent.of(qos).inc_by(messages);
+        self.broker.message_bytes_sent.of(qos).inc_by(payload_bytes);
     }
 
     /// Bytes came from clients.
     pub fn bytes_in(&self, bytes: u64) {
-        self.network_bytes_received.inc_by(bytes);
+        self.broker.network_bytes_received.inc_by(bytes);
     }
 
     /// Bytes went to clients.
     pub fn bytes_out(&self, bytes: u64) {
-        self.network_bytes_sent.inc_by(bytes);
+        self.broker.network_bytes_sent.inc_by(bytes);
     }
 
     /// Messages were not delivered.
     pub fn dropped(&self, why: Drop, messages: u64) {
-        self.dropped.of(why).inc_by(messages);
+        self.broker.dropped.of(why).inc_by(messages);
     }
 
     /// Subscriptions came.
     pub fn subscribed(&self, kind: SubscriptionKind, subscriptions: usize) {
-        self.subscriptions.of(kind).add(signed(subscriptions));
+        self.broker
+            .subscriptions
+            .of(kind)
+            .add(signed(subscriptions));
     }
 
     /// Subscriptions went: unsubscribed, replaced, or with their session.
     pub fn unsubscribed(&self, kind: SubscriptionKind, subscriptions: usize) {
-        self.subscriptions.of(kind).sub(signed(subscriptions));
+        self.broker
+            .subscriptions
+            .of(kind)
+            .sub(signed(subscriptions));
     }
 
     /// A session changed its state; `None` is before it began and after it ended.
     pub fn session(&self, from: Option<SessionState>, to: Option<SessionState>) {
         if let Some(from) = from {
-            self.sessions.of(from).dec();
+            self.broker.sessions.of(from).dec();
         }
         if let Some(to) = to {
-            self.sessions.of(to).inc();
+            self.broker.sessions.of(to).inc();
         }
     }
 
     /// What the retained store holds.
     pub fn set_retained(&self, messages: usize, bytes: usize) {
-        self.retained_messages.set(signed(messages));
-        self.retained_bytes.set(signed(bytes));
+        self.broker.retained_messages.set(signed(messages));
+        self.broker.retained_bytes.set(signed(bytes));
     }
 
     /// By how much the retained store grew or, negative, shrank.
     pub fn retained(&self, messages: i64, bytes: i64) {
-        self.retained_messages.add(messages);
-        self.retained_bytes.add(bytes);
+        self.broker.retained_messages.add(messages);
+        self.broker.retained_bytes.add(bytes);
     }
 
     /// By how much a session's queue grew or, negative, shrank.
     pub fn queued(&self, messages: i64, bytes: i64) {
-        self.queued_messages.add(messages);
-        self.queued_bytes.add(bytes);
+        self.broker.queued_messages.add(messages);
+        self.broker.queued_bytes.add(bytes);
     }
 
     /// A client broke the protocol.
     pub fn protocol_error(&self, fault: ProtocolFault) {
-        self.protocol_errors.of(fault).inc();
+        self.broker.protocol_errors.of(fault).inc();
     }
 
     /// The access rules denied something.
     pub fn auth_failure(&self, why: AuthFailure) {
-        self.auth_failures.of(why).inc();
+        self.broker.auth_failures.of(why).inc();
     }
 
     /// A publisher is slowed down.
     pub fn throttled(&self) {
-        self.throttled.inc();
+        self.broker.throttled.inc();
     }
 
     /// A will was published.
     pub fn will_published(&self) {
-        self.wills.inc();
+        self.broker.wills.inc();
     }
 
     /// Whether the routing core answers its probe.
     pub fn set_router_up(&self, up: bool) {
-        self.router_up.set(i64::from(up));
+        self.broker.router_up.set(i64::from(up));
     }
 
     /// A probe came back from the routing core.
     pub fn router_round_trip(&self, time: Duration) {
-        self.router_round_trip.observe(time.as_secs_f64());
+        self.broker.router_round_trip.observe(time.as_secs_f64());
     }
 
     /// By how much the bytes in the lanes to the routing core grew or, negative, shrank.
     pub fn router_inflight(&self, bytes: i64) {
-        self.router_inflight_bytes.add(bytes);
+        self.broker.router_inflight_bytes.add(bytes);
     }
 
     /// The hook examined a publish on a topic that it watches.
     pub fn hook_examined(&self, time: Duration) {
-        self.hook.observe(time.as_secs_f64());
+        self.broker.hook.observe(time.as_secs_f64());
     }
 }
 
-fn signed(count: usize) -> i64 {
+pub(super) fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

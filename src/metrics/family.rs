@@ -101,6 +101,20 @@ impl Definer<'_> {
         By::new(|value| family.with_label_values(&[value]))
     }
 
+    /// Counters by a label whose values are a table elsewhere, in its order.
+    pub(super) fn counters_for(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = String>,
+    ) -> Box<[IntCounter]> {
+        let family = self.register(IntCounterVec::new(opts(name, help), &[label]).expect(SOUND));
+        values
+            .map(|value| family.with_label_values(&[value]))
+            .collect()
+    }
+
     pub(super) fn gauges<L: Label>(&self, name: &str, help: &str, label: &str) -> Gauges<L> {
         let family = self.register(IntGaugeVec::new(opts(name, help), &[label]).expect(SOUND));
         By::new(|value| family.with_label_values(&[value]))

@@ -11,12 +11,12 @@ mod family;
 mod label;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
-pub use self::broker::Broker;
 pub use self::family::PREFIX;
 pub use self::label::{
     AuthFailure, ConnectRefusal, Disconnect, Drop, Label, ProtocolFault, Qos, SessionState,
@@ -29,7 +29,8 @@ pub use self::label::{
 pub struct Metrics {
     /// Where all of them are registered; `/metrics` gathers it.
     pub registry: Registry,
-    broker: Broker,
+    broker: broker::Broker,
+    uploads: uploads::Uploads,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -44,21 +45,14 @@ impl Default for Metrics {
     }
 }
 
-impl std::ops::Deref for Metrics {
-    type Target = Broker;
-
-    fn deref(&self) -> &Broker {
-        &self.broker
-    }
-}
-
 impl Metrics {
     /// Defines all metrics in a new registry and notes the start time.
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
         let define = family::Definer(&registry);
-        let broker = Broker::new(&define);
+        let uploads = uploads::Uploads::new(&define);
+        let broker = broker::Broker::new(&define);
         define
             .constant(
                 "build_info",
@@ -82,7 +76,11 @@ impl Metrics {
                 prometheus::process_collector::ProcessCollector::for_self(),
             ))
             .expect("no metric of ours has a name that starts with process_");
-        Self { registry, broker }
+        Self {
+            registry,
+            broker,
+            uploads,
+        }
     }
 
     /// The Prometheus text format, version 0.0.4.

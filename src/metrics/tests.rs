@@ -3,6 +3,9 @@ use std::collections::BTreeSet;
 use prometheus::proto::MetricType;
 
 use super::*;
+use crate::ledger::{
+    Direction, Method, Modules, Observation, Observer, Outcome, ParseFailure, State,
+};
 
 fn text(metrics: &Metrics) -> String {
     String::from_utf8(metrics.text().unwrap()).unwrap()
@@ -89,6 +92,134 @@ fn counts_arrive_at_the_series_of_their_label() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
+}
+
+#[test]
+fn every_observation_counts_at_the_series_of_its_labels_and_nowhere_else() {
+    let mode = State::Active;
+    let direction = Direction::Up;
+    let cases: &[(Observation, &str)] = &[
+        (
+            Observation::Message {
+                method: Method::Progress,
+                direction,
+            },
+            "hook_messages_total{direction=\"up\",method=\"fileupload_progress\"}",
+        ),
+        (
+            Observation::Message {
+                method: Method::Start,
+                direction: Direction::Down,
+            },
+            "hook_messages_total{direction=\"down\",method=\"fileupload_start\"}",
+        ),
+        (
+            Observation::ParseFailure {
+                kind: ParseFailure::Syntax,
+            },
+            "hook_parse_failures_total{kind=\"syntax\"}",
+        ),
+        (Observation::UnknownMethod, "hook_unknown_methods_total"),
+        (
+            Observation::NotAllowed { direction },
+            "hook_not_allowed_total{direction=\"up\"}",
+        ),
+        (Observation::Started, "uploads_started_total"),
+        (
+            Observation::Refused { reason: mode },
+            "uploads_refused_total{reason=\"active\"}",
+        ),
+        (
+            Observation::WouldRefuse { reason: mode },
+            "uploads_would_refuse_total{reason=\"active\"}",
+        ),
+        (Observation::Retry, "upload_retries_total"),
+        (Observation::Duplicate, "upload_duplicates_total"),
+        (Observation::Adopted, "uploads_adopted_total"),
+        (Observation::Late, "upload_late_events_total"),
+        (Observation::Unmatched, "upload_unmatched_total"),
+        (
+            Observation::Ended {
+                outcome: Outcome::Stalled,
+                modules: Modules::Both,
+            },
+            "uploads_ended_total{module=\"both\",outcome=\"stalled\"}",
+        ),
+        (
+            Observation::ResultCode(0),
+            "upload_result_codes_total{code=\"0\"}",
+        ),
+        (
+            Observation::ResultCode(325_009),
+            "upload_result_codes_total{code=\"325009\"}",
+        ),
+        (
+            Observation::ResultCode(325_012),
+            "upload_result_codes_total{code=\"325012\"}",
+        ),
+        (
+            Observation::ResultCode(325_013),
+            "upload_result_codes_total{code=\"other\"}",
+        ),
+        (
+            Observation::ResultCode(i64::MIN),
+            "upload_result_codes_total{code=\"other\"}",
+        ),
+        (
+            Observation::UploadDuration(90_000),
+            "upload_duration_seconds_count",
+        ),
+        (
+            Observation::FileSize(1 << 40),
+            "upload_file_size_bytes_count",
+        ),
+        (Observation::GatewayMismatch, "gateway_mismatches_total"),
+        (
+            Observation::UnknownStatusWord,
+            "upload_unknown_status_total",
+        ),
+        (Observation::BadGateway, "bad_gateways_total"),
+        (Observation::GatewaysEvicted, "gateways_evicted_total"),
+        (Observation::GatewaysFull, "gateways_full_total"),
+    ];
+    for (observation, series) in cases {
+        let metrics = Metrics::new();
+        metrics.observe(observation);
+        let text = text(&metrics);
+        let counted: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(PREFIX)?.strip_suffix(" 1"))
+            .filter(|series| !series.starts_with("build_info") && !series.contains("_bucket{"))
+            .collect();
+        assert_eq!(counted, [*series], "{observation:?}");
+    }
+}
+
+#[test]
+fn every_label_value_stands_at_its_own_place() {
+    fn check<L: Label>() {
+        let values: BTreeSet<&str> = L::ALL.iter().map(|value| value.as_str()).collect();
+        assert_eq!(values.len(), L::ALL.len(), "{values:?}");
+        assert!(
+            L::ALL
+                .iter()
+                .enumerate()
+                .all(|(place, value)| value.index() == place),
+            "{values:?}"
+        );
+    }
+    check::<Version>();
+    check::<Drop>();
+    check::<Disconnect>();
+    check::<ConnectRefusal>();
+    check::<ProtocolFault>();
+    check::<AuthFailure>();
+    check::<Method>();
+    check::<Direction>();
+    check::<ParseFailure>();
+    check::<State>();
+    check::<Outcome>();
+    check::<Modules>();
 }
 
 /// The README's table lists the metrics by hand-pasted output of this test: run it, and paste what it prints.

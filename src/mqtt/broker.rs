@@ -162,7 +162,7 @@ impl Broker {
     /// The time as the ledger counts it.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now::from_millis(self.clock.now_ms())
+        Now(self.clock.now_ms())
     }
 
     /// Tells the ledger that a client has come.

@@ -1,0 +1,219 @@
+//! Puts the rooms together.
+//!
+//! The MQTT side runs in the caller's tokio runtime. HTTP and the watchdog have threads of their own, so that they
+//! answer while every worker of that runtime, or the routing core, is busy or stuck.
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::hook::Hook;
+use crate::http::{self, Health, HttpServer, HttpState, Reason};
+use crate::ledger::{Ledger, Now};
+use crate::metrics::Metrics;
+use crate::mqtt::{Broker, listener};
+use crate::route::Route;
+use crate::watchdog::{self, Watchdog};
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long connections may take to say good-bye.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often gauges are brought up to date and the ledger looks at the time.
+const TICK: Duration = Duration::from_millis(250);
+/// Connections that wait to be accepted; the kernel lowers it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken, not ours, or needs more rights.
+    #[error("{what} cannot listen on {address}: {source}; is another broker running there? Set {key} to a free address")]
+    Listen {
+        /// Which listener.
+        what: &'static str,
+        /// The setting to change.
+        key: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The HTTP thread did not start.
+    #[error("the HTTP listener cannot start: {0}")]
+    Http(io::Error),
+    /// The watchdog's thread did not start.
+    #[error("the watchdog cannot start: {0}")]
+    Watchdog(io::Error),
+    /// The routing core did not start.
+    #[error(transparent)]
+    Core(#[from] crate::route::core::CoreDown),
+}
+
+/// Why the broker ended without being told to.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum RunError {
+    /// The watchdog's probe did not come back.
+    #[error(
+        "the routing core has not answered for {}: messages to wildcard subscribers are lost, so the process ends; \
+         a supervisor (systemd: Restart=on-failure) should start it again",
+        humantime::format_duration(watchdog::DEAD)
+    )]
+    RouterStopped,
+}
+
+/// A broker that is bound to its addresses; clients that connect already wait for [`Server::run`].
+#[derive(Debug)]
+pub struct Server {
+    broker: Arc<Broker>,
+    ledger: Arc<Ledger>,
+    hook: Hook,
+    health: Arc<Health>,
+    listeners: Vec<TcpListener>,
+    mqtt_addresses: Vec<SocketAddr>,
+    http_address: SocketAddr,
+    http: HttpServer,
+    route: Arc<Route>,
+}
+
+impl Server {
+    /// Binds every address and starts the routing core and the HTTP side, which says that it is not ready yet.
+    ///
+    /// # Errors
+    /// [`StartError`] says what could not be had and which setting to change.
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let metrics = Arc::new(Metrics::new());
+        let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
+        let health = Arc::new(Health::new());
+
+        let mut listeners = Vec::new();
+        let mut mqtt_addresses = Vec::new();
+        for (index, wanted) in settings.listeners.iter().enumerate() {
+            let failed = |source| StartError::Listen {
+                what: "MQTT",
+                key: format!("listeners[{index}].bind"),
+                address: wanted.bind,
+                source,
+            };
+            let listener = TcpListener::from_std(listen(wanted.bind).map_err(failed)?).map_err(failed)?;
+            mqtt_addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let address = settings.http.bind;
+        let failed = |source| StartError::Listen { what: "HTTP", key: "http.bind".to_owned(), address, source };
+        let http_listener = listen(address).map_err(failed)?;
+        let http_address = http_listener.local_addr().map_err(failed)?;
+        let state = HttpState {
+            metrics: metrics.clone(),
+            ledger: ledger.clone(),
+            health: health.clone(),
+            clock: Arc::new(move || Now(clock.now_ms())),
+        };
+        let http = http::spawn(http_listener, state).map_err(StartError::Http)?;
+
+        let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
+        let route = Route::start(lanes, &metrics)?;
+        let hook = || Hook::new(ledger.clone(), metrics.clone());
+        let broker = Arc::new(Broker::new(settings.limits, metrics.clone(), clock, route.clone(), ledger.clone(), hook()));
+        let hook = hook();
+        Ok(Self { broker, ledger, hook, health, listeners, mqtt_addresses, http_address, http, route })
+    }
+
+    /// Where MQTT clients connect, in the order of the settings.
+    #[must_use]
+    pub fn mqtt_addresses(&self) -> &[SocketAddr] {
+        &self.mqtt_addresses
+    }
+
+    /// Where `/metrics` and the rest of HTTP is.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Serves until `shutdown`; then stops accepting, tells the clients, and waits a few seconds for them.
+    ///
+    /// # Errors
+    /// [`RunError`] if the broker cannot go on.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        for (listener, address) in self.listeners.into_iter().zip(&self.mqtt_addresses) {
+            tracing::info!(protocol = "mqtt", %address, "listening");
+            tokio::spawn(listener::accept(listener, self.broker.clone(), stop.clone(), tasks.clone()));
+        }
+        tracing::info!(protocol = "http", address = %self.http_address, "listening");
+        let housekeeping = tokio::spawn(keep_house(self.broker.clone(), self.ledger, self.hook));
+        let deadlines = tokio::spawn({
+            let broker = self.broker.clone();
+            async move { broker.run_deadlines().await }
+        });
+        let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
+        self.health.ready(Reason::Starting);
+
+        let ended = match watchdog {
+            Ok(mut watchdog) => {
+                tokio::select! {
+                    () = shutdown => Ok(()),
+                    () = watchdog.router_died() => Err(RunError::RouterStopped),
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the watchdog cannot start");
+                Err(RunError::RouterStopped)
+            }
+        };
+
+        tracing::info!(connections = self.broker.connections(), "stopping");
+        self.health.not_ready(Reason::Stopping, "the broker is stopping");
+        stop.cancel();
+        tasks.close();
+        let drained = tokio::time::timeout(DRAIN, async {
+            // A connection may be between CONNECT and its session: tell those who come late, too.
+            while tokio::time::timeout(Duration::from_millis(100), tasks.wait()).await.is_err() {
+                self.broker.shut_down();
+            }
+        });
+        self.broker.shut_down();
+        if drained.await.is_err() {
+            tracing::warn!(connections = self.broker.connections(), "some connections did not end in time");
+        }
+        housekeeping.abort();
+        deadlines.abort();
+        self.http.stop();
+        tracing::info!("stopped");
+        ended
+    }
+}
+
+/// Lets time pass for the ledger, and keeps the gauges up to date.
+async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut round = 0u32;
+    loop {
+        tick.tick().await;
+        let now = broker.now();
+        if ledger.next_deadline().is_some_and(|deadline| deadline <= now) {
+            hook.tick(now);
+        }
+        if round % 4 == 0 {
+            broker.refresh_gauges();
+        }
+        round = round.wrapping_add(1);
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restarted broker must have its port back while old connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,89 @@
+//! Watches the routing core: a probe goes through every lane each second, on a thread that nothing else can stop.
+//!
+//! rumqttd's router is one thread; should it panic or hang, wildcard subscribers would get nothing and nobody would
+//! know. Then `/readyz` says so at once, and the process ends for its supervisor to start it again.
+
+use crate::http::{Health, Reason};
+use crate::metrics::Metrics;
+use crate::route::Route;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// A probe that is out for so long makes the broker not ready: it waits behind at most a few MB of messages.
+const SLOW: Duration = Duration::from_secs(3);
+/// A probe that is out for so long will not come back.
+pub(crate) const DEAD: Duration = Duration::from_secs(15);
+/// If the runtime does not end the process for so long after that, the watchdog does.
+const LAST_RESORT: Duration = Duration::from_secs(10);
+
+/// The watching thread; it ends with this value.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    died: oneshot::Receiver<()>,
+    _alive: SyncSender<()>,
+}
+
+impl Watchdog {
+    pub(crate) fn start(route: Arc<Route>, metrics: Arc<Metrics>, health: Arc<Health>) -> std::io::Result<Self> {
+        let (report, died) = oneshot::channel();
+        let (alive, ended) = sync_channel(0);
+        std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+            let over = |wait| !matches!(ended.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
+            if watch(&route, &metrics, &health, over) {
+                return;
+            }
+            let _nobody_waits = report.send(());
+            if !over(LAST_RESORT) {
+                tracing::error!("the broker cannot end by itself");
+                std::process::exit(1);
+            }
+        })?;
+        Ok(Self { died, _alive: alive })
+    }
+
+    /// Waits until the routing core is dead.
+    pub(crate) async fn router_died(&mut self) {
+        if (&mut self.died).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Probes until `over` (true) or until the routing core is dead (false).
+fn watch(route: &Route, metrics: &Metrics, health: &Health, over: impl Fn(Duration) -> bool) -> bool {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let sent = Instant::now();
+        route.probe(number);
+        let mut wait = Duration::from_millis(1);
+        loop {
+            match route.probes_returned() {
+                Some(returned) if returned >= number => break,
+                Some(_) if sent.elapsed() < DEAD => {}
+                _ => {
+                    metrics.set_router_up(false);
+                    health.not_ready(Reason::Router, "the routing core is dead");
+                    return false;
+                }
+            }
+            if sent.elapsed() > SLOW {
+                metrics.set_router_up(false);
+                health.not_ready(Reason::Router, "the routing core does not answer its probe");
+            }
+            if over(wait) {
+                return true;
+            }
+            wait = (wait * 2).min(Duration::from_millis(100));
+        }
+        metrics.set_router_up(true);
+        metrics.router_round_trip(sent.elapsed());
+        health.ready(Reason::Router);
+        if over(EVERY) {
+            return true;
+        }
+    }
+}
