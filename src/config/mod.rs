@@ -14,6 +14,7 @@ mod size;
 
 pub use check::is_local;
 pub use problem::{Place, Problem, SettingsError};
+pub use crate::ledger::{Policy, Scope};
 pub use settings::{
-    Access, Http, Limits, Listener, Log, LogFormat, Policy, Protocol, Scope, Settings, Uploads,
+    Access, Http, Limits, Listener, Log, LogFormat, Protocol, Settings, Uploads,
 };

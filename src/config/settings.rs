@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::size;
+use crate::ledger::{Policy, Rules, Scope};
 
 const MIB: usize = 1 << 20;
 
@@ -135,26 +136,24 @@ impl Default for Uploads {
     }
 }
 
-/// What happens to a start that finds its slot taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Policy {
-    /// It is answered by the broker and never reaches the dock.
-    #[default]
-    Enforce,
-    /// It is let through, and counted as one that would have been refused.
-    Observe,
-}
-
-/// What has one upload slot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// A gateway: one upload at a time, whatever it carries.
-    #[default]
-    Gateway,
-    /// A module of a gateway: the aircraft's and the dock's logs may upload side by side.
-    Module,
+impl Uploads {
+    /// The same as the ledger wants it.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            policy: self.policy,
+            scope: self.scope,
+            conflict_result: self.conflict_result,
+            reply_timeout: self.reply_timeout,
+            cancel_timeout: self.cancel_timeout,
+            stall_timeout: self.stall_timeout,
+            offline_grace: self.offline_grace,
+            history_per_gateway: self.history_per_gateway,
+            history_total: self.history_total,
+            max_gateways: self.max_gateways,
+            ..Rules::default()
+        }
+    }
 }
 
 /// How much of everything one client, or all of them, may take.
@@ -213,7 +212,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 10_000,
+            connections: 20_000,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(20),
             keep_alive_max: 0,

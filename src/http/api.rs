@@ -81,8 +81,9 @@ async fn read(
 ) -> Result<Response, Problem> {
     let room = api.answers.room().await?;
     let (ledger, now): (Arc<Ledger>, Now) = (api.state.ledger, (api.state.clock)());
-    match tokio::task::spawn_blocking(move || view(&ledger, now)).await {
-        Ok(json) => Ok(Answers::json(json?, room)),
+    // The room goes with the reader: a client that leaves does not make room for another reader at once.
+    match tokio::task::spawn_blocking(move || (view(&ledger, now), room)).await {
+        Ok((json, room)) => Ok(Answers::json(json?, room)),
         Err(error) => Err(Problem::internal(format!(
             "the ledger could not be read: {error}"
         ))),

@@ -1,7 +1,8 @@
 //! What people and monitors see: `/metrics`, `/healthz`, `/readyz` and the read-only API, over HTTP/1.1.
 //!
 //! `server` owns the thread, the sockets and their limits; `health` the readiness; `problem` how errors look; `api`
-//! the ledger as JSON, `body` the bound on its answers; this file the other routes. No route changes anything, none asks who is there: the listener belongs on loopback or behind a proxy.
+//! the ledger as JSON, `body` the bound on its answers; this file the other routes. No route changes
+//! anything, none asks who is there: the listener belongs on loopback or behind a proxy.
 
 mod api;
 mod body;
@@ -20,7 +21,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, extract, middleware};
 
-use self::body::Answers;
 pub use self::health::{Health, Reason};
 use self::problem::{Problem, quoted};
 pub use self::server::HttpServer;

@@ -29,6 +29,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// What is read or written ahead on a connection.
 const MAX_BUFFER: usize = 64 * 1024;
+/// What the kernel keeps for a reader that is behind; left to itself it takes up to 4 MB.
+const SEND_BUFFER: usize = 256 * 1024;
 /// Threads that read the ledger.
 const READERS: usize = 2;
 /// After this a connection finishes its request and closes, so that a reader that takes nothing goes too.
@@ -208,8 +210,9 @@ async fn connection(
     router: Router,
     stop: CancellationToken,
 ) {
-    // A failure costs latency at most.
+    // A failure costs latency or a larger buffer at most.
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
     let service = TowerToHyperService::new(router);
     let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let grace = tokio::select! {

@@ -207,30 +207,14 @@ impl Metrics {
         self.broker.dropped.of(why).inc_by(messages);
     }
 
-    /// Subscriptions came.
-    pub fn subscribed(&self, kind: SubscriptionKind, subscriptions: usize) {
-        self.broker
-            .subscriptions
-            .of(kind)
-            .add(signed(subscriptions));
+    /// How many subscriptions there are of a kind.
+    pub fn set_subscriptions(&self, kind: SubscriptionKind, subscriptions: usize) {
+        self.subscriptions.of(kind).set(signed(subscriptions));
     }
 
-    /// Subscriptions went: unsubscribed, replaced, or with their session.
-    pub fn unsubscribed(&self, kind: SubscriptionKind, subscriptions: usize) {
-        self.broker
-            .subscriptions
-            .of(kind)
-            .sub(signed(subscriptions));
-    }
-
-    /// A session changed its state; `None` is before it began and after it ended.
-    pub fn session(&self, from: Option<SessionState>, to: Option<SessionState>) {
-        if let Some(from) = from {
-            self.broker.sessions.of(from).dec();
-        }
-        if let Some(to) = to {
-            self.broker.sessions.of(to).inc();
-        }
+    /// How many sessions there are in a state.
+    pub fn set_sessions(&self, state: SessionState, sessions: usize) {
+        self.sessions.of(state).set(signed(sessions));
     }
 
     /// What the retained store holds.
@@ -239,16 +223,10 @@ impl Metrics {
         self.broker.retained_bytes.set(signed(bytes));
     }
 
-    /// By how much the retained store grew or, negative, shrank.
-    pub fn retained(&self, messages: i64, bytes: i64) {
-        self.broker.retained_messages.add(messages);
-        self.broker.retained_bytes.add(bytes);
-    }
-
-    /// By how much a session's queue grew or, negative, shrank.
-    pub fn queued(&self, messages: i64, bytes: i64) {
-        self.broker.queued_messages.add(messages);
-        self.broker.queued_bytes.add(bytes);
+    /// What waits in the queues of all sessions.
+    pub fn set_queued(&self, messages: usize, bytes: usize) {
+        self.queued_messages.set(signed(messages));
+        self.queued_bytes.set(signed(bytes));
     }
 
     /// A client broke the protocol.
@@ -281,9 +259,9 @@ impl Metrics {
         self.broker.router_round_trip.observe(time.as_secs_f64());
     }
 
-    /// By how much the bytes in the lanes to the routing core grew or, negative, shrank.
-    pub fn router_inflight(&self, bytes: i64) {
-        self.broker.router_inflight_bytes.add(bytes);
+    /// Bytes in the lanes of the routing core.
+    pub fn set_router_inflight(&self, bytes: usize) {
+        self.router_inflight_bytes.set(signed(bytes));
     }
 
     /// The hook examined a publish on a topic that it watches.

@@ -1,7 +1,7 @@
 //! Every metric, defined once, in a registry of its own.
 //!
 //! Names start with `dockgate_`, units are base units (seconds, bytes), counters end in `_total`, labels come from the
-//! closed sets in [`label`], and every series exists from the start. The methods take counts, so that a connection can
+//! closed sets in `label.rs`, and every series exists from the start. The methods take counts, so that a connection can
 //! add up what a batch did and report it once.
 //!
 //! `broker` holds what any broker has, `uploads` what the upload rules do.

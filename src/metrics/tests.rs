@@ -72,10 +72,8 @@ fn counts_arrive_at_the_series_of_their_label() {
     metrics.disconnected(Version::V5, Disconnect::KeepAlive);
     metrics.received(Qos::from_wire(1), 3, 500);
     metrics.dropped(Drop::QueueFullQos0, 7);
-    metrics.session(None, Some(SessionState::Online));
-    metrics.session(Some(SessionState::Online), Some(SessionState::Offline));
-    metrics.queued(5, 100);
-    metrics.queued(-2, -40);
+    metrics.set_sessions(SessionState::Offline, 1);
+    metrics.set_queued(3, 60);
     let text = text(&metrics);
     for line in [
         "dockgate_connections{protocol=\"5\"} 1",
@@ -242,7 +240,7 @@ fn the_readme_lists_exactly_these_metrics() {
             .iter()
             .map(|(name, values)| match values.len() {
                 1 => format!("`{name}`"),
-                2..=12 => format!(
+                2..=14 => format!(
                     "`{name}`: {}",
                     values.iter().cloned().collect::<Vec<_>>().join(", ")
                 ),
