@@ -26,5 +26,6 @@ pub mod metrics;
 pub mod mqtt;
 pub mod route;
 pub mod server;
+pub mod sim;
 pub mod tree;
 mod watchdog;

@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn state_is_kept_only_for_a_plausible_serial_number() {
-        let plausible = |gateway| {
+        let plausible = |gateway: &str| {
             Topic {
                 gateway,
                 kind: Kind::Events,

@@ -209,12 +209,12 @@ impl Metrics {
 
     /// How many subscriptions there are of a kind.
     pub fn set_subscriptions(&self, kind: SubscriptionKind, subscriptions: usize) {
-        self.subscriptions.of(kind).set(signed(subscriptions));
+        self.broker.subscriptions.of(kind).set(signed(subscriptions));
     }
 
     /// How many sessions there are in a state.
     pub fn set_sessions(&self, state: SessionState, sessions: usize) {
-        self.sessions.of(state).set(signed(sessions));
+        self.broker.sessions.of(state).set(signed(sessions));
     }
 
     /// What the retained store holds.
@@ -225,8 +225,8 @@ impl Metrics {
 
     /// What waits in the queues of all sessions.
     pub fn set_queued(&self, messages: usize, bytes: usize) {
-        self.queued_messages.set(signed(messages));
-        self.queued_bytes.set(signed(bytes));
+        self.broker.queued_messages.set(signed(messages));
+        self.broker.queued_bytes.set(signed(bytes));
     }
 
     /// A client broke the protocol.
@@ -261,7 +261,7 @@ impl Metrics {
 
     /// Bytes in the lanes of the routing core.
     pub fn set_router_inflight(&self, bytes: usize) {
-        self.router_inflight_bytes.set(signed(bytes));
+        self.broker.router_inflight_bytes.set(signed(bytes));
     }
 
     /// The hook examined a publish on a topic that it watches.

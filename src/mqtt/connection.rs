@@ -63,7 +63,7 @@ enum End {
 }
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, mut write: W, peer: SocketAddr, full: bool)
+pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, full: bool)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,

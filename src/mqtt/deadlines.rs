@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// Identifies a deadline: when, in milliseconds of the broker's clock, and a number that tells equal times apart.
-pub type Key = (u64, u64);
+pub(super) type Key = (u64, u64);
 
 /// Values in the order of their time.
 #[derive(Debug)]
-pub struct Deadlines<V> {
+pub(super) struct Deadlines<V> {
     waiting: Mutex<BTreeMap<Key, V>>,
     number: AtomicU64,
     sooner: Notify,
@@ -24,7 +24,7 @@ impl<V> Default for Deadlines<V> {
 
 impl<V> Deadlines<V> {
     /// Sets a deadline.
-    pub fn set(&self, at_ms: u64, value: V) -> Key {
+    pub(super) fn set(&self, at_ms: u64, value: V) -> Key {
         let key = (at_ms, self.number.fetch_add(1, Relaxed));
         let mut waiting = self.waiting.lock();
         waiting.insert(key, value);
@@ -35,12 +35,12 @@ impl<V> Deadlines<V> {
     }
 
     /// Takes a deadline back.
-    pub fn cancel(&self, key: Key) {
+    pub(super) fn cancel(&self, key: Key) {
         self.waiting.lock().remove(&key);
     }
 
     /// Waits for the next deadline by `now`, the broker's clock.
-    pub async fn next(&self, now: impl Fn() -> u64) -> V {
+    pub(super) async fn next(&self, now: impl Fn() -> u64) -> V {
         loop {
             let wait = {
                 let mut waiting = self.waiting.lock();

@@ -12,22 +12,22 @@ use tokio_util::codec::Encoder;
 
 /// How a message is sent to one subscriber.
 #[derive(Debug, Clone, Copy)]
-pub struct PublishHeader<'a> {
+pub(super) struct PublishHeader<'a> {
     /// QoS of this delivery.
-    pub qos: QoS,
+    pub(super) qos: QoS,
     /// Packet identifier; set if and only if the QoS is 1 or 2.
-    pub packet_id: Option<NonZeroU16>,
+    pub(super) packet_id: Option<NonZeroU16>,
     /// DUP flag.
-    pub dup: bool,
+    pub(super) dup: bool,
     /// RETAIN flag.
-    pub retain: bool,
+    pub(super) retain: bool,
     /// Identifiers of the matching subscriptions; MQTT 5 only.
-    pub subscription_ids: &'a [u32],
+    pub(super) subscription_ids: &'a [u32],
 }
 
 /// Whole size in bytes of a PUBLISH, to compare with the client's Maximum Packet Size.
 #[must_use]
-pub fn publish_size(message: &Message, header: &PublishHeader<'_>, version: Version) -> usize {
+pub(super) fn publish_size(message: &Message, header: &PublishHeader<'_>, version: Version) -> usize {
     let remaining = remaining_length(message, header, version);
     1 + variable_size(remaining) + remaining
 }
@@ -51,7 +51,7 @@ fn remaining_length(message: &Message, header: &PublishHeader<'_>, version: Vers
 ///
 /// An MQTT 3 client gets the message without properties. `now_ms` is for the Message Expiry Interval, which says
 /// how long the message still lives (MQTT-3.3.2-6).
-pub fn publish(out: &mut BytesMut, message: &Message, header: &PublishHeader<'_>, version: Version, now_ms: u64) {
+pub(super) fn publish(out: &mut BytesMut, message: &Message, header: &PublishHeader<'_>, version: Version, now_ms: u64) {
     let remaining = remaining_length(message, header, version);
     let topic = message.topic_bytes();
     out.reserve(5 + remaining);
@@ -81,7 +81,7 @@ pub fn publish(out: &mut BytesMut, message: &Message, header: &PublishHeader<'_>
 /// The four acknowledgements of a publish, by their first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Ack {
+pub(super) enum Ack {
     /// PUBACK.
     PubAck = 0x40,
     /// PUBREC.
@@ -93,7 +93,7 @@ pub enum Ack {
 }
 
 /// Writes an acknowledgement; the reason goes to MQTT 5 clients only, and with code 0 is left out (3.4.2.1).
-pub fn ack(out: &mut BytesMut, ack: Ack, packet_id: NonZeroU16, code: u8, reason: Option<&str>, version: Version) {
+pub(super) fn ack(out: &mut BytesMut, ack: Ack, packet_id: NonZeroU16, code: u8, reason: Option<&str>, version: Version) {
     if version != Version::V5 || code == 0 {
         out.put_slice(&[ack as u8, 2]);
         out.put_u16(packet_id.get());
@@ -118,14 +118,14 @@ pub fn ack(out: &mut BytesMut, ack: Ack, packet_id: NonZeroU16, code: u8, reason
 }
 
 /// Writes an MQTT 3.1 or 3.1.1 packet.
-pub fn v3(out: &mut BytesMut, packet: v3::Packet) {
+pub(super) fn v3(out: &mut BytesMut, packet: v3::Packet) {
     if let Err(error) = v3::Codec::new(0).encode(packet, out) {
         tracing::error!(%error, "a packet of our own could not be encoded");
     }
 }
 
 /// Writes an MQTT 5 packet.
-pub fn v5(out: &mut BytesMut, packet: v5::Packet) {
+pub(super) fn v5(out: &mut BytesMut, packet: v5::Packet) {
     if let Err(error) = v5::Codec::new(0, 0).encode(packet, out) {
         tracing::error!(%error, "a packet of our own could not be encoded");
     }

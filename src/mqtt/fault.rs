@@ -7,48 +7,48 @@ use rmqtt_codec::v5::DisconnectReasonCode;
 /// A breach of the protocol or of a limit, which ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-pub struct Fault {
+pub(super) struct Fault {
     /// How it is counted.
-    pub kind: ProtocolFault,
+    pub(super) kind: ProtocolFault,
     /// What an MQTT 5 client is told in DISCONNECT, or in CONNACK where that has the code.
-    pub code: DisconnectReasonCode,
+    pub(super) code: DisconnectReasonCode,
     /// One clause for the log and for the MQTT 5 reason string.
-    pub why: &'static str,
+    pub(super) why: &'static str,
 }
 
 impl Fault {
     /// A packet that cannot be parsed (MQTT 5, 4.13.1: 0x81).
     #[must_use]
-    pub const fn malformed(why: &'static str) -> Self {
+    pub(super) const fn malformed(why: &'static str) -> Self {
         Self { kind: ProtocolFault::Malformed, code: DisconnectReasonCode::MalformedPacket, why }
     }
 
     /// A packet that can be parsed but must not be sent (0x82).
     #[must_use]
-    pub const fn protocol(why: &'static str) -> Self {
+    pub(super) const fn protocol(why: &'static str) -> Self {
         Self { kind: ProtocolFault::Protocol, code: DisconnectReasonCode::ProtocolError, why }
     }
 
     /// A packet over the limit (0x95).
-    pub const TOO_LARGE: Self = Self {
+    pub(super) const TOO_LARGE: Self = Self {
         kind: ProtocolFault::TooLarge,
         code: DisconnectReasonCode::PacketTooLarge,
         why: "the packet is larger than limits.max_packet_size",
     };
     /// A topic name that is not valid (0x90).
-    pub const TOPIC_NAME: Self = Self {
+    pub(super) const TOPIC_NAME: Self = Self {
         kind: ProtocolFault::TopicName,
         code: DisconnectReasonCode::TopicNameInvalid,
         why: "the topic name is not valid, or over limits.topic_length or limits.topic_levels",
     };
     /// More unacknowledged QoS 1 and 2 publishes than Receive Maximum allows (0x93).
-    pub const RECEIVE_MAXIMUM: Self = Self {
+    pub(super) const RECEIVE_MAXIMUM: Self = Self {
         kind: ProtocolFault::ReceiveMaximum,
         code: DisconnectReasonCode::ReceiveMaximumExceeded,
         why: "more publishes in flight than the Receive Maximum",
     };
     /// A topic alias of 0 or above the maximum (0x94).
-    pub const TOPIC_ALIAS: Self = Self {
+    pub(super) const TOPIC_ALIAS: Self = Self {
         kind: ProtocolFault::TopicAlias,
         code: DisconnectReasonCode::TopicAliasInvalid,
         why: "the topic alias is 0 or above the Topic Alias Maximum",

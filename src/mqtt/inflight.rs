@@ -33,7 +33,7 @@ pub(super) enum Resend {
 
 /// What to do about a PUBREC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received {
+pub(super) enum Received {
     /// Send PUBREL.
     Release,
     /// The client refused the message: nothing more to do (MQTT 5, 4.3.3).

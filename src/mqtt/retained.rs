@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 /// The last retained message of every topic that has one.
 #[derive(Debug)]
-pub struct Retained {
+pub(super) struct Retained {
     store: RwLock<Store>,
     max_messages: usize,
     max_bytes: usize,
@@ -21,12 +21,12 @@ struct Store {
 /// The store is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not retained: the store is at limits.retained_messages or limits.retained_bytes")]
-pub struct Full;
+pub(super) struct Full;
 
 impl Retained {
     /// An empty store with its bounds.
     #[must_use]
-    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(max_messages: usize, max_bytes: usize) -> Self {
         Self { store: RwLock::default(), max_messages, max_bytes }
     }
 
@@ -34,7 +34,7 @@ impl Retained {
     ///
     /// # Errors
     /// [`Full`] if there is no room; what was retained before stays.
-    pub fn put(&self, message: &Message) -> Result<(), Full> {
+    pub(super) fn put(&self, message: &Message) -> Result<(), Full> {
         let mut store = self.store.write();
         let topic = message.topic();
         let before = store.tree.get(topic).map(Message::size);
@@ -54,7 +54,7 @@ impl Retained {
 
     /// The messages whose topics match `filter`, except for expired ones, which are removed.
     #[must_use]
-    pub fn matching(&self, filter: &str, now_ms: u64) -> Vec<Message> {
+    pub(super) fn matching(&self, filter: &str, now_ms: u64) -> Vec<Message> {
         let mut found = Vec::new();
         self.store.read().tree.topics_matching(filter, |message| found.push(message.clone()));
         if found.iter().any(|message| message.expires_at() <= now_ms) {
@@ -71,7 +71,7 @@ impl Retained {
 
     /// Number of messages, and their bytes.
     #[must_use]
-    pub fn size(&self) -> (usize, usize) {
+    pub(super) fn size(&self) -> (usize, usize) {
         let store = self.store.read();
         (store.tree.len(), store.bytes)
     }

@@ -30,23 +30,23 @@ const OVERHEAD: usize = 96;
 
 /// A message on its way to one client.
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub(super) struct Delivery {
     /// The message.
-    pub message: Message,
+    pub(super) message: Message,
     /// QoS of this delivery: the lower of publish and subscription.
-    pub qos: QoS,
+    pub(super) qos: QoS,
     /// RETAIN flag of this delivery.
-    pub retain: bool,
+    pub(super) retain: bool,
     /// Identifiers of the matching subscriptions.
-    pub subscription_ids: SmallVec<[u32; 2]>,
+    pub(super) subscription_ids: SmallVec<[u32; 2]>,
     /// The shared group that chose this session.
-    pub group: Option<Arc<Group>>,
+    pub(super) group: Option<Arc<Group>>,
 }
 
 impl Delivery {
     /// A delivery without RETAIN and subscription identifiers.
     #[must_use]
-    pub fn new(message: Message, qos: QoS) -> Self {
+    pub(super) fn new(message: Message, qos: QoS) -> Self {
         Self { message, qos, retain: false, subscription_ids: SmallVec::new(), group: None }
     }
 
@@ -57,7 +57,7 @@ impl Delivery {
 
 /// What a connection has to send.
 #[derive(Debug)]
-pub enum Outgoing {
+pub(super) enum Outgoing {
     /// A PUBLISH; the identifier is set for QoS 1 and 2, the flag is DUP.
     Publish(Delivery, Option<NonZeroU16>, bool),
     /// A PUBREL.
@@ -67,7 +67,7 @@ pub enum Outgoing {
 /// Why a connection is told to end by somebody else than its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kick {
+pub(super) enum Kick {
     /// Another connection has the client identifier now (MQTT-3.1.4-3).
     TakenOver = 1,
     /// The broker stops.
@@ -76,22 +76,22 @@ pub enum Kick {
 
 /// The connection that a session has at present.
 #[derive(Debug, Default)]
-pub struct Link {
+pub(super) struct Link {
     /// Woken when there is something to fetch, or when kicked.
-    pub wake: Notify,
+    pub(super) wake: Notify,
     kicked: AtomicU8,
 }
 
 impl Link {
     /// Tells the connection to end.
-    pub fn kick(&self, why: Kick) {
+    pub(super) fn kick(&self, why: Kick) {
         self.kicked.store(why as u8, SeqCst);
         self.wake.notify_one();
     }
 
     /// Whether and why the connection is to end.
     #[must_use]
-    pub fn kicked(&self) -> Option<Kick> {
+    pub(super) fn kicked(&self) -> Option<Kick> {
         match self.kicked.load(SeqCst) {
             0 => None,
             1 => Some(Kick::TakenOver),
@@ -102,42 +102,42 @@ impl Link {
 
 /// What CONNECT says of the client's abilities and wishes.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub(super) struct Terms {
     /// Protocol version.
-    pub version: Version,
+    pub(super) version: Version,
     /// How long the session outlives the connection, in milliseconds; 0 ends it with the connection.
-    pub expiry_ms: u64,
+    pub(super) expiry_ms: u64,
     /// Messages of QoS 1 and 2 that may be on their way to the client.
-    pub window: usize,
+    pub(super) window: usize,
     /// Largest packet that the client takes; 0 is no limit.
-    pub max_packet_size: usize,
+    pub(super) max_packet_size: usize,
     /// The will.
-    pub will: Option<Will>,
+    pub(super) will: Option<Will>,
 }
 
 /// A will, ready to be published.
 #[derive(Debug, Clone)]
-pub struct Will {
+pub(super) struct Will {
     /// The message; its expiry counts from the publishing.
-    pub message: Message,
+    pub(super) message: Message,
     /// Message Expiry Interval in seconds.
-    pub expiry: Option<u32>,
+    pub(super) expiry: Option<u32>,
     /// Will Delay Interval in milliseconds.
-    pub delay_ms: u64,
+    pub(super) delay_ms: u64,
 }
 
 /// One subscription of a session.
 #[derive(Debug, Clone)]
-pub struct Subscription {
+pub(super) struct Subscription {
     /// Its options.
-    pub options: Options,
+    pub(super) options: Options,
     /// The group, if it is a shared one.
-    pub group: Option<Arc<Group>>,
+    pub(super) group: Option<Arc<Group>>,
 }
 
 /// A session.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     key: u64,
     client_id: ByteString,
     limits: Arc<Limits>,
@@ -199,7 +199,7 @@ impl Session {
 
     /// The client identifier.
     #[must_use]
-    pub fn client_id(&self) -> &str {
+    pub(super) fn client_id(&self) -> &str {
         &self.client_id
     }
 
@@ -213,13 +213,13 @@ impl Session {
 
     /// Whether a connection is there to take messages.
     #[must_use]
-    pub fn is_online(&self) -> bool {
+    pub(super) fn is_online(&self) -> bool {
         self.state.lock().link.is_some()
     }
 
     /// Messages and bytes that wait.
     #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
+    pub(super) fn queued(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.queue.len(), state.queue_bytes)
     }
@@ -240,7 +240,7 @@ impl Session {
     ///
     /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
     /// here, where it is known that nobody will see them (MQTT-3.3.2-5, MQTT-3.1.2-25).
-    pub fn fetch(&self, link: &Arc<Link>, out: &mut Vec<Outgoing>, most: usize, now_ms: u64) -> bool {
+    pub(super) fn fetch(&self, link: &Arc<Link>, out: &mut Vec<Outgoing>, most: usize, now_ms: u64) -> bool {
         let mut state = self.state.lock();
         let state = &mut *state;
         if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
@@ -291,27 +291,27 @@ impl Session {
     }
 
     /// The connection wrote something to its socket.
-    pub fn progressed(&self) {
+    pub(super) fn progressed(&self) {
         self.gate.progressed();
     }
 
     /// Takes a PUBACK; whether there was such a message.
-    pub fn acknowledge(&self, id: NonZeroU16) -> bool {
+    pub(super) fn acknowledge(&self, id: NonZeroU16) -> bool {
         self.state.lock().inflight.acknowledge(id)
     }
 
     /// Takes a PUBREC with its reason code.
-    pub fn received(&self, id: NonZeroU16, code: u8) -> Received {
+    pub(super) fn received(&self, id: NonZeroU16, code: u8) -> Received {
         self.state.lock().inflight.received(id, code)
     }
 
     /// Takes a PUBCOMP; whether there was such a message.
-    pub fn complete(&self, id: NonZeroU16) -> bool {
+    pub(super) fn complete(&self, id: NonZeroU16) -> bool {
         self.state.lock().inflight.complete(id)
     }
 
     /// Notes a QoS 2 publish from the client; `None` if it is over `most` unreleased ones, else whether it is new.
-    pub fn receive(&self, id: NonZeroU16, most: usize) -> Option<bool> {
+    pub(super) fn receive(&self, id: NonZeroU16, most: usize) -> Option<bool> {
         let mut state = self.state.lock();
         if state.received.contains(&id.get()) {
             return Some(false);
@@ -323,7 +323,7 @@ impl Session {
     }
 
     /// Takes a PUBREL, or forgets a QoS 2 publish that was refused; whether there was such a message.
-    pub fn release(&self, id: NonZeroU16) -> bool {
+    pub(super) fn release(&self, id: NonZeroU16) -> bool {
         let mut state = self.state.lock();
         let known = state.received.remove(&id.get());
         if state.received.is_empty() {
@@ -398,7 +398,7 @@ impl Session {
 
     /// Messages sent and not acknowledged to the end.
     #[must_use]
-    pub fn inflight(&self) -> usize {
+    pub(super) fn inflight(&self) -> usize {
         self.state.lock().inflight.len()
     }
 }

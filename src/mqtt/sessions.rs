@@ -154,13 +154,14 @@ impl Broker {
     pub async fn run_deadlines(&self) {
         loop {
             let Due { session, what } = self.deadlines.next(|| self.clock.now_ms()).await;
-            let mut state = session.state();
-            if state.link.is_some() || state.ended {
-                continue;
-            }
             // A will is due when its delay is over or the session ends, whichever comes first (MQTT-3.1.3-9).
-            let will = state.terms.will.take();
-            drop(state);
+            let will = {
+                let mut state = session.state();
+                if state.link.is_some() || state.ended {
+                    continue;
+                }
+                state.terms.will.take()
+            };
             if matches!(what, What::End) {
                 self.remove(&session);
             }

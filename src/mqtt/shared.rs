@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The sessions that share one subscription.
 #[derive(Debug)]
-pub struct Group {
+pub(super) struct Group {
     key: u64,
     members: Mutex<Members>,
 }

@@ -18,13 +18,13 @@ use tokio_util::codec::Decoder;
 
 /// One packet as it lies in the read buffer.
 #[derive(Debug, Clone, Copy)]
-pub struct Frame<'a> {
+pub(super) struct Frame<'a> {
     /// Packet type and flags.
-    pub first_byte: u8,
+    pub(super) first_byte: u8,
     /// Fixed header and body.
-    pub bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     /// The body: variable header and payload.
-    pub body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 /// Finds the first whole packet in `buffer`; `None` while it is not all there.
@@ -32,7 +32,7 @@ pub struct Frame<'a> {
 /// # Errors
 /// A remaining length of more than four bytes, or a packet larger than `max_size` bytes in all: the latter is told
 /// from the fixed header, before the rest has arrived.
-pub fn next_frame(buffer: &[u8], max_size: usize) -> Result<Option<Frame<'_>>, Fault> {
+pub(super) fn next_frame(buffer: &[u8], max_size: usize) -> Result<Option<Frame<'_>>, Fault> {
     let (mut remaining, mut header) = (0usize, 1);
     loop {
         let Some(&byte) = buffer.get(header) else { return Ok(None) };
@@ -54,7 +54,7 @@ pub fn next_frame(buffer: &[u8], max_size: usize) -> Result<Option<Frame<'_>>, F
 
 /// A packet from a connected client.
 #[derive(Debug)]
-pub enum Packet<'a> {
+pub(super) enum Packet<'a> {
     /// PUBLISH.
     Publish(Publish<'a>),
     /// PUBACK with its reason code.
@@ -77,32 +77,32 @@ pub enum Packet<'a> {
 
 /// A PUBLISH, borrowed from the read buffer.
 #[derive(Debug)]
-pub struct Publish<'a> {
+pub(super) struct Publish<'a> {
     /// Quality of service.
-    pub qos: QoS,
+    pub(super) qos: QoS,
     /// RETAIN flag.
-    pub retain: bool,
+    pub(super) retain: bool,
     /// Packet identifier; there is one if and only if the QoS is 1 or 2.
-    pub packet_id: Option<NonZeroU16>,
+    pub(super) packet_id: Option<NonZeroU16>,
     /// Topic name as sent; empty where a topic alias stands for it.
-    pub topic: &'a str,
+    pub(super) topic: &'a str,
     /// MQTT 5 properties.
-    pub properties: Properties<'a>,
+    pub(super) properties: Properties<'a>,
     /// Application payload.
-    pub payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
 /// The properties of an MQTT 5 PUBLISH; of an MQTT 3 one, nothing.
 #[derive(Debug, Default)]
-pub struct Properties<'a> {
+pub(super) struct Properties<'a> {
     /// All as encoded, without their length.
     raw: &'a [u8],
     /// Where in `raw` those stand that end at the broker.
     ended_here: SmallVec<[Range<usize>; 2]>,
     /// Topic Alias.
-    pub topic_alias: Option<u16>,
+    pub(super) topic_alias: Option<u16>,
     /// Message Expiry Interval in seconds.
-    pub expiry: Option<u32>,
+    pub(super) expiry: Option<u32>,
 }
 
 impl<'a> Properties<'a> {
@@ -110,7 +110,7 @@ impl<'a> Properties<'a> {
     ///
     /// Topic Alias concerns one connection only, and Message Expiry Interval is written anew when it is sent on.
     #[must_use]
-    pub fn forwarded(&self) -> std::borrow::Cow<'a, [u8]> {
+    pub(super) fn forwarded(&self) -> std::borrow::Cow<'a, [u8]> {
         if self.ended_here.is_empty() {
             return self.raw.into();
         }
@@ -127,20 +127,20 @@ impl<'a> Properties<'a> {
 
 /// A SUBSCRIBE of any version; MQTT 3 has the default options.
 #[derive(Debug)]
-pub struct Subscribe {
+pub(super) struct Subscribe {
     /// Packet identifier.
-    pub packet_id: NonZeroU16,
+    pub(super) packet_id: NonZeroU16,
     /// Subscription identifier for all its filters.
-    pub id: Option<NonZeroU32>,
+    pub(super) id: Option<NonZeroU32>,
     /// Filters with their options, not validated yet.
-    pub filters: Vec<(ByteString, SubscriptionOptions)>,
+    pub(super) filters: Vec<(ByteString, SubscriptionOptions)>,
 }
 
 /// Reads one packet of a connected client.
 ///
 /// # Errors
 /// Whatever the specification forbids, with the reason code that it asks for.
-pub fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: usize) -> Result<Packet<'a>, Fault> {
+pub(super) fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: usize) -> Result<Packet<'a>, Fault> {
     let Frame { first_byte, body, .. } = frame;
     match first_byte {
         0x30..=0x3f => decode_publish(first_byte, body, version, user_properties).map(Packet::Publish),
@@ -291,7 +291,7 @@ fn publish_properties(raw: &[u8], user_properties: usize) -> Result<Properties<'
 
 /// Reads the primitive types of section 1.5.
 #[derive(Debug)]
-pub struct Reader<'a>(pub &'a [u8]);
+pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
     const SHORT: Fault = Fault::malformed("the packet ends too early");
@@ -300,7 +300,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As all of them: malformed if the packet ends before.
-    pub fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Self::SHORT)?;
         self.0 = rest;
         Ok(taken)
@@ -310,7 +310,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`Reader::take`].
-    pub fn u8(&mut self) -> Result<u8, Fault> {
+    pub(super) fn u8(&mut self) -> Result<u8, Fault> {
         self.take(1).map(|b| b[0])
     }
 
@@ -318,7 +318,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`Reader::take`].
-    pub fn u16(&mut self) -> Result<u16, Fault> {
+    pub(super) fn u16(&mut self) -> Result<u16, Fault> {
         self.take(2).map(|b| u16::from_be_bytes([b[0], b[1]]))
     }
 
@@ -330,7 +330,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`Reader::take`].
-    pub fn string(&mut self) -> Result<&'a str, Fault> {
+    pub(super) fn string(&mut self) -> Result<&'a str, Fault> {
         let length = self.u16()?;
         let bytes = self.take(usize::from(length))?;
         if memchr::memchr(0, bytes).is_some() {
@@ -343,7 +343,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`Reader::take`].
-    pub fn binary(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn binary(&mut self) -> Result<&'a [u8], Fault> {
         let length = self.u16()?;
         self.take(usize::from(length))
     }
@@ -352,7 +352,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`Reader::take`].
-    pub fn skip_properties(&mut self) -> Result<(), Fault> {
+    pub(super) fn skip_properties(&mut self) -> Result<(), Fault> {
         let length = self.variable()?;
         self.take(length).map(drop)
     }

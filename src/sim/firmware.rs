@@ -1,0 +1,261 @@
+//! What a dock says to a command and to the passing of time: bytes in, bytes out, no socket.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::messages::{
+    self, Event, Header, ListReply, ListRequest, ListedModule, Reply, Request, ResultCode,
+    StartRequest, SubDevice, Topology, UpdateRequest,
+};
+use super::plan::Plan;
+use super::upload::{PARAMETER_ERROR, Upload};
+
+/// "Operation not supported. Check device status": DJI's demo backend explains it as "device is uploading
+/// logs". What a dock really answers to a second start is not published; this code tells a dock's own
+/// refusal from the broker's 325009.
+pub const BUSY: i64 = 314_000;
+
+/// A dock without its connection.
+#[derive(Debug)]
+pub struct Firmware {
+    plan: Plan,
+    upload: Option<Upload>,
+}
+
+impl Firmware {
+    /// A dock that has just started.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, upload: None }
+    }
+
+    /// Whether an upload is under way, so that [`Firmware::advance`] has something to tell.
+    pub fn is_uploading(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// The topology that a dock tells when it comes online: a Dock 3 (3-3-0) with a Matrice 4TD (0-100-1).
+    pub fn topology(&self, now_ms: u64) -> Vec<u8> {
+        messages::encode(&Request {
+            bid: id(),
+            tid: id(),
+            timestamp: now_ms,
+            method: messages::UPDATE_TOPO.to_owned(),
+            data: Topology {
+                kind: 3,
+                sub_type: 0,
+                sub_devices: vec![SubDevice {
+                    sn: self.plan.aircraft.clone(),
+                    domain: "0".to_owned(),
+                    kind: 100,
+                    sub_type: 1,
+                }],
+            },
+        })
+    }
+
+    /// The reply to a command. None for what is no command or no business of the remote log: a dock does
+    /// not answer what it does not understand.
+    pub fn command(&mut self, payload: &[u8], now_ms: u64) -> Option<Vec<u8>> {
+        let header: Header = messages::decode(payload).ok()?;
+        let result = |result| encode_reply(&header, ResultCode { result }, now_ms);
+        match header.method.as_str() {
+            messages::LIST => {
+                let Ok(request) = messages::decode::<Request<ListRequest>>(payload) else {
+                    return Some(result(PARAMETER_ERROR));
+                };
+                Some(encode_reply(&header, self.list(&request.data), now_ms))
+            }
+            messages::START => {
+                let Ok(request) = messages::decode::<Request<StartRequest>>(payload) else {
+                    return Some(result(PARAMETER_ERROR));
+                };
+                Some(result(self.start(&header.bid, &request.data)))
+            }
+            messages::UPDATE => {
+                let Ok(request) = messages::decode::<Request<UpdateRequest>>(payload) else {
+                    return Some(result(PARAMETER_ERROR));
+                };
+                Some(result(self.update(&request.data, now_ms)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets `passed` go by and tells how far the upload is. The last event of an upload has its end.
+    pub fn advance(&mut self, passed: Duration, now_ms: u64) -> Option<Vec<u8>> {
+        let upload = self.upload.as_mut()?;
+        upload.advance(passed, now_ms);
+        let event = messages::encode(&Event {
+            bid: upload.bid().to_owned(),
+            data: upload.progress(),
+            method: messages::PROGRESS.to_owned(),
+            need_reply: 0,
+            tid: id(),
+            timestamp: now_ms,
+            gateway: self.plan.gateway.clone(),
+        });
+        if upload.is_over() {
+            self.upload = None;
+        }
+        Some(event)
+    }
+
+    fn list(&self, request: &ListRequest) -> ListReply {
+        let wanted = self
+            .plan
+            .logs
+            .iter()
+            .filter(|logs| request.module_list.contains(&logs.module));
+        let files = wanted
+            .map(|logs| ListedModule {
+                device_sn: self.plan.device(logs.module).to_owned(),
+                list: logs.boots.clone(),
+                module: logs.module,
+                result: 0,
+            })
+            .collect();
+        ListReply { files, result: 0 }
+    }
+
+    fn start(&mut self, bid: &str, request: &StartRequest) -> i64 {
+        if self.upload.is_some() {
+            return BUSY;
+        }
+        match Upload::start(&self.plan, bid, request) {
+            Ok(upload) => {
+                self.upload = Some(upload);
+                0
+            }
+            Err(code) => code,
+        }
+    }
+
+    /// A cancel when nothing runs is no error: the front end of DJI's demo sends it whenever it is told to.
+    fn update(&mut self, request: &UpdateRequest, now_ms: u64) -> i64 {
+        if request.status != "cancel" {
+            return PARAMETER_ERROR;
+        }
+        if let Some(upload) = &mut self.upload {
+            upload.cancel(&request.module_list, now_ms);
+        }
+        0
+    }
+}
+
+fn encode_reply<D: Serialize>(header: &Header, data: D, now_ms: u64) -> Vec<u8> {
+    messages::encode(&Reply {
+        bid: header.bid.clone(),
+        data,
+        method: header.method.clone(),
+        tid: header.tid.clone(),
+        timestamp: now_ms,
+        gateway: None,
+    })
+}
+
+/// A new tid or bid, in the shape that DJI's samples have.
+fn id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{Module, Progress};
+    use super::*;
+
+    const NOW: u64 = 1_780_000_000_000;
+    const TICK: Duration = Duration::from_millis(100);
+
+    fn dock() -> Firmware {
+        Firmware::new(Plan::from_seed(5, NOW))
+    }
+
+    fn start(dock: &Firmware, bid: &str) -> Vec<u8> {
+        let boot = dock.plan.logs[0].boots[0].boot_index;
+        format!(
+            r#"{{"bid":"{bid}","tid":"t","timestamp":1,"method":"fileupload_start","data":{{"bucket":"b",
+            "credentials":{{"access_key_id":"i","access_key_secret":"s","expire":0,"security_token":"k"}},
+            "endpoint":"e","file_store_dir":"d","file_type":"text_log","provider":"minio","region":"r",
+            "params":{{"files":[{{"device_sn":"x","module":"0","object_key":"o","list":[{{"boot_index":{boot}}}]}}]}}}}}}"#
+        )
+        .into_bytes()
+    }
+
+    fn result(reply: Option<Vec<u8>>) -> i64 {
+        messages::decode::<Reply<ResultCode>>(&reply.unwrap())
+            .unwrap()
+            .data
+            .result
+    }
+
+    #[test]
+    fn a_list_names_the_logs_of_the_modules_asked_for_and_repeats_tid_and_bid() {
+        let command = br#"{"method":"fileupload_list","tid":"t","bid":"b","timestamp":1,"data":{"module_list":["3"]}}"#;
+        let reply: Reply<ListReply> =
+            messages::decode(&dock().command(command, NOW).unwrap()).unwrap();
+        assert_eq!((reply.tid.as_str(), reply.bid.as_str()), ("t", "b"));
+        assert_eq!(reply.data.files.len(), 1);
+        assert_eq!(reply.data.files[0].module, Module::Dock);
+        assert_eq!(reply.data.files[0].list.len(), 2);
+    }
+
+    #[test]
+    fn progress_keeps_the_bid_of_the_start_and_has_a_new_tid_each_time() {
+        let mut dock = dock();
+        let command = start(&dock, "first");
+        assert_eq!(result(dock.command(&command, NOW)), 0);
+        let event = |dock: &mut Firmware| -> Event<Progress> {
+            messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap()
+        };
+        let (one, two) = (event(&mut dock), event(&mut dock));
+        assert_eq!((one.bid.as_str(), two.bid.as_str()), ("first", "first"));
+        assert_ne!(one.tid, two.tid);
+    }
+
+    #[test]
+    fn a_second_start_is_answered_busy_until_the_first_has_ended() {
+        let mut dock = dock();
+        let (first, second) = (start(&dock, "first"), start(&dock, "second"));
+        assert_eq!(result(dock.command(&first, NOW)), 0);
+        assert_eq!(result(dock.command(&second, NOW)), BUSY);
+        for _ in 0..600 {
+            if dock.advance(TICK, NOW).is_none() {
+                break;
+            }
+        }
+        assert!(!dock.is_uploading());
+        assert_eq!(result(dock.command(&second, NOW)), 0);
+    }
+
+    #[test]
+    fn a_cancel_is_answered_and_the_next_event_is_the_last() {
+        let mut dock = dock();
+        let command = start(&dock, "first");
+        dock.command(&command, NOW);
+        let cancel = br#"{"method":"fileupload_update","tid":"t","bid":"b","data":{"status":"cancel","module_list":["0","3"]}}"#;
+        assert_eq!(result(dock.command(cancel, NOW)), 0);
+        let last: Event<Progress> = messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap();
+        assert_eq!(
+            (last.bid.as_str(), last.data.output.status.as_str()),
+            ("first", "canceled")
+        );
+        assert_eq!(dock.advance(TICK, NOW), None);
+    }
+
+    #[test]
+    fn what_it_does_not_understand_it_does_not_answer() {
+        let mut dock = dock();
+        assert_eq!(dock.command(b"not json", NOW), None);
+        assert_eq!(
+            dock.command(
+                br#"{"method":"takeoff","tid":"t","bid":"b","data":{}}"#,
+                NOW
+            ),
+            None
+        );
+        let odd = br#"{"method":"fileupload_start","tid":"t","bid":"b","data":{}}"#;
+        assert_eq!(result(dock.command(odd, NOW)), PARAMETER_ERROR);
+    }
+}

@@ -1,0 +1,43 @@
+//! A simulated dock and a simulated backend, over real MQTT clients.
+//!
+//! The dock speaks MQTT 5 and the backends MQTT 3.1.1, as docks and the backends that descend from DJI's
+//! demo do; a broker between them therefore has to translate. Nothing here knows the broker from the
+//! inside: what this room sees is what came over a socket.
+//!
+//! - [`messages`]: topics, envelopes and the remote log's messages, keys in the order recorded from docks.
+//! - [`plan`]: what a simulated dock holds and how its uploads go, from a seed.
+//! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
+//! - [`dock`] and [`backend`]: the same over `rumqttc`.
+//! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
+
+pub mod backend;
+pub mod demo;
+pub mod dock;
+pub mod error;
+pub mod firmware;
+pub mod inbox;
+pub mod journal;
+pub mod messages;
+pub mod plan;
+mod random;
+pub mod upload;
+
+pub use backend::{Backend, Exchange};
+pub use dock::Dock;
+pub use error::SimError;
+pub use inbox::Inbox;
+pub use journal::{Journal, Message};
+pub use plan::{Outcome, Plan};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The largest packet that the simulated clients take or send: a `fileupload_list` of hundreds of boots is
+/// tens of kilobytes, more than the 10 KB that `rumqttc` allows unless told otherwise.
+const MAX_PACKET: u32 = 1024 * 1024;
+
+/// Milliseconds since the Unix epoch, the unit of every timestamp in the Cloud API.
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,464 @@
+//! One upload inside a simulated dock: a pure state machine, moved on by the time that has passed.
+
+use std::time::Duration;
+
+use super::messages::{
+    FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput, StartRequest,
+};
+use super::plan::{Outcome, Plan};
+use super::random::Random;
+
+/// "Cloud command parameter error": the start names a log that the dock does not have.
+pub const PARAMETER_ERROR: i64 = 325_001;
+
+/// Pulling, packing, uploading.
+const STEPS: u32 = 3;
+
+/// Where an archive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The device's logs are fetched; so long until they are packed.
+    Pull(Duration),
+    /// The archive is made; so long until it is there.
+    Zip(Duration),
+    Uploading,
+    Ok,
+    Canceled,
+    Failed(i64),
+}
+
+impl Stage {
+    fn is_over(self) -> bool {
+        matches!(self, Self::Ok | Self::Canceled | Self::Failed(_))
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pull(_) => "file_pull",
+            Self::Zip(_) => "file_zip",
+            Self::Uploading => "file_uploading",
+            Self::Ok => "ok",
+            Self::Canceled => "canceled",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// One module's archive.
+#[derive(Debug, Clone)]
+struct Archive {
+    module: Module,
+    device_sn: String,
+    key: String,
+    size: u64,
+    sent: u64,
+    /// Bytes a second in the last piece of time.
+    rate: u64,
+    fingerprint: String,
+    stage: Stage,
+    finish_time: u64,
+}
+
+/// An upload that the dock has accepted.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    bid: String,
+    archives: Vec<Archive>,
+    rate: u64,
+    preparation: Duration,
+    outcome: Outcome,
+    random: Random,
+}
+
+impl Upload {
+    /// Begins what a `fileupload_start` with this bid asks for.
+    ///
+    /// # Errors
+    /// The code to answer with, if the plan says so or a log does not exist.
+    pub fn start(plan: &Plan, bid: &str, request: &StartRequest) -> Result<Self, i64> {
+        if let Outcome::Reject { code } = plan.outcome {
+            return Err(code);
+        }
+        let mut archives = Vec::new();
+        for file in &request.params.files {
+            let logs = plan.logs.iter().find(|logs| logs.module == file.module);
+            let logs = logs.ok_or(PARAMETER_ERROR)?;
+            let mut size = 0;
+            let mut content = plan.seed;
+            for wanted in &file.list {
+                let boot = logs
+                    .boots
+                    .iter()
+                    .find(|boot| boot.boot_index == wanted.boot_index);
+                size += boot.ok_or(PARAMETER_ERROR)?.size;
+                content = Random::new(content ^ u64::from(wanted.boot_index)).next();
+            }
+            archives.push(Archive {
+                module: file.module,
+                device_sn: plan.device(file.module).to_owned(),
+                key: file.object_key.clone(),
+                size,
+                sent: 0,
+                rate: 0,
+                fingerprint: fingerprint(content),
+                stage: Stage::Pull(plan.preparation),
+                finish_time: 0,
+            });
+        }
+        if archives.is_empty() {
+            return Err(PARAMETER_ERROR);
+        }
+        Ok(Self {
+            bid: bid.to_owned(),
+            archives,
+            rate: plan.rate,
+            preparation: plan.preparation,
+            outcome: plan.outcome,
+            random: Random::new(plan.seed),
+        })
+    }
+
+    /// The bid that every event of this upload carries.
+    pub fn bid(&self) -> &str {
+        &self.bid
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_over(&self) -> bool {
+        self.archives.iter().all(|archive| archive.stage.is_over())
+    }
+
+    /// Lets `passed` go by; `now_ms` is when that was, on the dock's clock.
+    pub fn advance(&mut self, passed: Duration, now_ms: u64) {
+        let uploading = self
+            .archives
+            .iter()
+            .filter(|a| a.stage == Stage::Uploading)
+            .count();
+        let share = self.rate / u64::try_from(uploading.max(1)).unwrap_or(1);
+        for archive in &mut self.archives {
+            archive.stage = match archive.stage {
+                Stage::Pull(left) if left > passed => Stage::Pull(left - passed),
+                Stage::Pull(_) => Stage::Zip(self.preparation),
+                Stage::Zip(left) if left > passed => Stage::Zip(left - passed),
+                Stage::Zip(_) => Stage::Uploading,
+                Stage::Uploading => {
+                    // A radio link's rate is not flat: give or take 15 %.
+                    archive.rate = share * self.random.between(85, 115) / 100;
+                    let bytes = archive.rate.saturating_mul(millis(passed)) / 1000;
+                    archive.sent = (archive.sent + bytes).min(archive.size);
+                    match self.outcome {
+                        Outcome::Fail { code, at_percent } if archive.percent() >= at_percent => {
+                            Stage::Failed(code)
+                        }
+                        _ if archive.sent == archive.size => Stage::Ok,
+                        _ => Stage::Uploading,
+                    }
+                }
+                over => over,
+            };
+            archive.close(now_ms);
+        }
+    }
+
+    /// Cancels the archives of these modules; those that are over stay as they are.
+    pub fn cancel(&mut self, modules: &[Module], now_ms: u64) {
+        for archive in &mut self.archives {
+            if modules.contains(&archive.module) && !archive.stage.is_over() {
+                archive.stage = Stage::Canceled;
+                archive.close(now_ms);
+            }
+        }
+    }
+
+    /// What a `fileupload_progress` event says now.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            output: ProgressOutput {
+                ext: ProgressExt {
+                    files: self.archives.iter().map(Archive::report).collect(),
+                },
+                status: self.status().to_owned(),
+            },
+            result: self
+                .archives
+                .iter()
+                .map(Archive::result)
+                .find(|code| *code != 0)
+                .unwrap_or(0),
+        }
+    }
+
+    /// The word for the whole. DJI does not say what a partly canceled upload is called: here it is `ok`
+    /// if what was not canceled arrived.
+    fn status(&self) -> &'static str {
+        if !self.is_over() {
+            return "in_progress";
+        }
+        let has = |wanted: fn(&Stage) -> bool| self.archives.iter().any(|a| wanted(&a.stage));
+        if has(|stage| matches!(stage, Stage::Failed(_))) {
+            "failed"
+        } else if has(|stage| *stage == Stage::Ok) {
+            "ok"
+        } else {
+            "canceled"
+        }
+    }
+}
+
+impl Archive {
+    fn percent(&self) -> u32 {
+        let percent = (self.sent * 100).checked_div(self.size).unwrap_or(100);
+        u32::try_from(percent).unwrap_or(100)
+    }
+
+    fn result(&self) -> i64 {
+        match self.stage {
+            Stage::Failed(code) => code,
+            _ => 0,
+        }
+    }
+
+    /// Notes the end, once.
+    fn close(&mut self, now_ms: u64) {
+        if self.stage.is_over() && self.finish_time == 0 {
+            self.finish_time = now_ms;
+            self.rate = 0;
+        }
+    }
+
+    fn report(&self) -> ProgressFile {
+        let (current_step, progress) = match self.stage {
+            Stage::Pull(_) => (1, 0),
+            Stage::Zip(_) => (2, 0),
+            _ => (STEPS, self.percent()),
+        };
+        let packed = !matches!(self.stage, Stage::Pull(_) | Stage::Zip(_));
+        ProgressFile {
+            module: self.module,
+            size: self.size,
+            device_sn: self.device_sn.clone(),
+            key: self.key.clone(),
+            fingerprint: if packed {
+                self.fingerprint.clone()
+            } else {
+                String::new()
+            },
+            progress: FileProgress {
+                current_step,
+                total_step: STEPS,
+                progress,
+                finish_time: self.finish_time,
+                upload_rate: self.rate,
+                result: self.result(),
+                status: self.stage.word().to_owned(),
+            },
+        }
+    }
+}
+
+/// 32 hexadecimal digits that depend on the logs in the archive. The archive itself is never made: no
+/// object store receives it.
+fn fingerprint(content: u64) -> String {
+    let mut random = Random::new(content);
+    format!("{:016x}{:016x}", random.next(), random.next())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{BootIndex, Credentials, StartFile, StartParams};
+    use super::*;
+
+    const NOW: u64 = 1_780_000_000_000;
+    const TICK: Duration = Duration::from_millis(100);
+
+    fn everything(plan: &Plan) -> StartRequest {
+        let files = plan
+            .logs
+            .iter()
+            .map(|logs| StartFile {
+                device_sn: plan.device(logs.module).to_owned(),
+                list: logs
+                    .boots
+                    .iter()
+                    .map(|b| BootIndex {
+                        boot_index: b.boot_index,
+                    })
+                    .collect(),
+                module: logs.module,
+                object_key: format!("logs/{}.tar", logs.module.name()),
+            })
+            .collect();
+        StartRequest {
+            bucket: String::new(),
+            credentials: Credentials {
+                access_key_id: String::new(),
+                access_key_secret: String::new(),
+                expire: 0,
+                security_token: String::new(),
+            },
+            endpoint: String::new(),
+            file_store_dir: String::new(),
+            file_type: "text_log".into(),
+            params: StartParams { files },
+            provider: "minio".into(),
+            region: String::new(),
+        }
+    }
+
+    fn started(outcome: Outcome) -> Upload {
+        let plan = Plan {
+            outcome,
+            ..Plan::from_seed(5, NOW)
+        };
+        Upload::start(&plan, "bid", &everything(&plan)).unwrap()
+    }
+
+    /// Every report until the end, which must come within a minute of the dock's time.
+    fn run(upload: &mut Upload) -> Vec<Progress> {
+        let mut seen = Vec::new();
+        for tick in 0..600 {
+            upload.advance(TICK, NOW + tick * 100);
+            seen.push(upload.progress());
+            if upload.is_over() {
+                return seen;
+            }
+        }
+        panic!("no end within a minute: {:?}", upload.progress());
+    }
+
+    #[test]
+    fn an_upload_goes_through_pull_zip_and_uploading_to_ok() {
+        let seen = run(&mut started(Outcome::Complete));
+        let mut words: Vec<String> = seen
+            .iter()
+            .map(|p| p.output.ext.files[0].progress.status.clone())
+            .collect();
+        words.dedup();
+        assert_eq!(words, ["file_pull", "file_zip", "file_uploading", "ok"]);
+        let last = seen.last().unwrap();
+        assert_eq!(last.output.status, "ok");
+        for file in &last.output.ext.files {
+            assert_eq!(file.progress.progress, 100);
+            assert_eq!(file.fingerprint.len(), 32);
+            assert!(file.progress.finish_time > NOW);
+        }
+        assert!(
+            seen[..seen.len() - 1]
+                .iter()
+                .all(|p| p.output.status == "in_progress")
+        );
+    }
+
+    #[test]
+    fn progress_of_a_step_never_goes_back_and_a_running_file_has_no_finish_time() {
+        let seen = run(&mut started(Outcome::Complete));
+        let mut last = (0, 0);
+        for file in seen.iter().map(|p| &p.output.ext.files[0]) {
+            let now = (file.progress.current_step, file.progress.progress);
+            assert!(now >= last, "{last:?} then {now:?}");
+            last = now;
+            assert_eq!(file.progress.finish_time == 0, file.progress.status != "ok");
+        }
+    }
+
+    #[test]
+    fn a_whole_upload_of_the_default_plan_takes_about_six_seconds() {
+        let ticks = run(&mut started(Outcome::Complete)).len();
+        assert!((45..=75).contains(&ticks), "{ticks} ticks of 100 ms");
+    }
+
+    #[test]
+    fn two_archives_share_the_uplink() {
+        let mut upload = started(Outcome::Complete);
+        for _ in 0..20 {
+            upload.advance(TICK, NOW);
+        }
+        for file in upload.progress().output.ext.files {
+            let rate = file.progress.upload_rate;
+            assert!(
+                (3_800_000..=5_200_000).contains(&rate),
+                "{rate} of 9,000,000 for two"
+            );
+        }
+    }
+
+    #[test]
+    fn a_canceled_upload_ends_canceled_and_moves_no_further() {
+        let mut upload = started(Outcome::Complete);
+        for _ in 0..20 {
+            upload.advance(TICK, NOW);
+        }
+        upload.cancel(&[Module::Dock, Module::Aircraft], NOW);
+        let at_cancel = upload.progress();
+        assert!(upload.is_over());
+        assert_eq!(at_cancel.output.status, "canceled");
+        upload.advance(TICK, NOW + 100);
+        assert_eq!(upload.progress(), at_cancel);
+    }
+
+    #[test]
+    fn canceling_one_module_leaves_the_other_to_its_end() {
+        let mut upload = started(Outcome::Complete);
+        upload.cancel(&[Module::Dock], NOW);
+        assert!(!upload.is_over());
+        let last = run(&mut upload).pop().unwrap();
+        assert_eq!(last.output.ext.files[0].progress.status, "ok");
+        assert_eq!(last.output.ext.files[1].progress.status, "canceled");
+        assert_eq!(last.output.status, "ok");
+    }
+
+    #[test]
+    fn a_failing_upload_says_its_code_for_the_whole_and_for_each_file() {
+        let last = run(&mut started(Outcome::Fail {
+            code: 324_019,
+            at_percent: 40,
+        }))
+        .pop()
+        .unwrap();
+        assert_eq!(
+            (last.result, last.output.status.as_str()),
+            (324_019, "failed")
+        );
+        for file in last.output.ext.files {
+            assert_eq!(file.progress.result, 324_019);
+            assert!((40..100).contains(&file.progress.progress));
+        }
+    }
+
+    #[test]
+    fn a_start_is_rejected_with_the_planned_code_or_when_a_log_does_not_exist() {
+        let plan = Plan::from_seed(5, NOW);
+        let mut request = everything(&plan);
+        let rejecting = Plan {
+            outcome: Outcome::Reject { code: 314_000 },
+            ..plan.clone()
+        };
+        assert_eq!(
+            Upload::start(&rejecting, "b", &request).unwrap_err(),
+            314_000
+        );
+        request.params.files[0].list[0].boot_index = 1;
+        assert_eq!(
+            Upload::start(&plan, "b", &request).unwrap_err(),
+            PARAMETER_ERROR
+        );
+        request.params.files.clear();
+        assert_eq!(
+            Upload::start(&plan, "b", &request).unwrap_err(),
+            PARAMETER_ERROR
+        );
+    }
+
+    #[test]
+    fn the_same_logs_have_the_same_fingerprint_and_others_another() {
+        let last = |outcome| run(&mut started(outcome)).pop().unwrap().output.ext.files;
+        let files = last(Outcome::Complete);
+        assert_eq!(files[0].fingerprint, last(Outcome::Complete)[0].fingerprint);
+        assert_ne!(files[0].fingerprint, files[1].fingerprint);
+    }
+}
