@@ -2,24 +2,86 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails, in its helpers too.
 
-use std::io::Write;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use tempfile::NamedTempFile;
 
-/// Runs dockgate with no `DOCKGATE_…` variables but these.
-fn dockgate(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+/// dockgate with no `DOCKGATE_…` variables but these.
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("DOCKGATE_") {
             command.env_remove(name);
         }
     }
+    command.args(arguments).envs(variables.iter().copied());
     command
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap()
+}
+
+fn dockgate(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(arguments, variables).output().unwrap()
+}
+
+/// A broker on free ports that has said that it listens. Killed when the test is over, however it ends.
+struct Serving {
+    process: Child,
+    log: BufReader<ChildStderr>,
+    listening: serde_json::Value,
+}
+
+impl Serving {
+    fn start() -> Self {
+        let variables = [
+            ("DOCKGATE_LISTENERS", r#"[{bind="127.0.0.1:0"}]"#),
+            ("DOCKGATE_HTTP__BIND", "127.0.0.1:0"),
+            ("DOCKGATE_LOG__FORMAT", "json"),
+        ];
+        let mut process = command(&[], &variables)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let listening = line(&mut log, "listening");
+        Self {
+            process,
+            log,
+            listening,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already, as it should.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The next line of the log that says this. The log ends with the process, so this does not wait for ever for one that
+/// has failed.
+fn line(log: &mut BufReader<ChildStderr>, message: &str) -> serde_json::Value {
+    let mut text = String::new();
+    loop {
+        text.clear();
+        assert_ne!(
+            log.read_line(&mut text).unwrap(),
+            0,
+            "no line says {message}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if line["message"] == message {
+            return line;
+        }
+    }
 }
 
 fn file(text: &str) -> NamedTempFile {
@@ -158,4 +220,41 @@ fn the_help_names_every_command() {
 #[test]
 fn a_wrong_command_line_ends_with_2() {
     assert_eq!(dockgate(&["sevre"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn serve_says_where_it_listens_and_stops_at_sigterm_and_sigint_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut serving = Serving::start();
+        let http = serving.listening["http"].as_str().unwrap();
+        assert!(
+            http.starts_with("127.0.0.1:") && !http.ends_with(":0"),
+            "{http}"
+        );
+        assert!(std::net::TcpStream::connect(http).is_ok());
+        serving.signal(signal);
+        let stopping = line(&mut serving.log, "stopping");
+        assert_eq!(stopping["signal"], format!("SIG{signal}"));
+        line(&mut serving.log, "stopped");
+        assert_eq!(serving.process.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_ends_serve_with_1_and_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = dockgate(
+        &["serve"],
+        &[
+            ("DOCKGATE_LISTENERS", r#"[{bind="127.0.0.1:0"}]"#),
+            ("DOCKGATE_HTTP__BIND", &address),
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = stderr(&output);
+    assert!(
+        text.contains(&address) && text.contains("http.bind"),
+        "{text}"
+    );
 }

@@ -323,6 +323,20 @@ fn an_unknown_variable_is_told_the_variable_that_was_meant() {
 }
 
 #[test]
+fn variables_with_odd_names_are_unknown_settings() {
+    for name in [
+        "DOCKGATE_HTTP__",
+        "DOCKGATE___BIND",
+        "DOCKGATE_LIMITS__INFLIGHT__X",
+        "DOCKGATE_É",
+    ] {
+        let problems = problems("", &[(name, "1")]);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].contains(name), "{problems:#?}");
+    }
+}
+
+#[test]
 fn a_section_given_as_a_value_is_told_what_belongs_in_it() {
     assert_only_problem(
         "http = \"127.0.0.1:80\"\n",

@@ -3,17 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::value::{Dict, Value};
 
+use super::environment::{PREFIX, Variable};
 use super::keys::{self, join};
 use super::lines::Lines;
 use super::problem::{Place, Problem, SettingsError};
 use super::{Settings, check};
-
-const PREFIX: &str = "DOCKGATE_";
 
 /// Remedies show what was given, but not pages of it.
 const SHOWN: usize = 80;
@@ -50,7 +49,7 @@ impl Settings {
             .filter_map(|(name, value)| Variable::new(name, &value))
             .collect();
         // The environment has no order of its own; the messages shall have one.
-        variables.sort_by(|a, b| a.name.cmp(&b.name));
+        variables.sort_by(|a, b| a.name().cmp(b.name()));
         for variable in variables {
             given = given.merge(variable);
         }
@@ -103,57 +102,6 @@ impl TomlFile {
             lines,
         })
     }
-}
-
-/// One environment variable that gives a setting. Each is a layer of its own, so that figment's record of where
-/// a value came from names the variable.
-#[derive(Debug)]
-struct Variable {
-    name: String,
-    data: Dict,
-}
-
-impl Variable {
-    fn new(name: String, value: &str) -> Option<Self> {
-        let rest = name.strip_prefix(PREFIX)?;
-        if made_by_kubernetes(rest, value) {
-            return None;
-        }
-        let key = rest.to_lowercase().replace("__", ".");
-        let value = match value.parse::<Value>() {
-            Ok(value) => value,
-            Err(never) => match never {},
-        };
-        let data = figment::util::nest(&key, value).into_dict()?;
-        Some(Self { name, data })
-    }
-
-    fn of(key: &str) -> String {
-        format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
-    }
-}
-
-impl Provider for Variable {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.data.clone()))
-    }
-}
-
-/// Kubernetes gives every pod variables that describe each Service of its namespace. For a Service that is named
-/// `dockgate`, they begin with our prefix: `DOCKGATE_SERVICE_HOST`, `DOCKGATE_PORT=tcp://10.0.0.1:1883`,
-/// `DOCKGATE_PORT_1883_TCP_ADDR`.
-fn made_by_kubernetes(rest: &str, value: &str) -> bool {
-    rest == "SERVICE_HOST"
-        || rest == "SERVICE_PORT"
-        || rest.starts_with("SERVICE_PORT_")
-        || (rest == "PORT" && value.contains("://"))
-        || rest
-            .strip_prefix("PORT_")
-            .is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// What was given, on its way to become settings.

@@ -5,6 +5,7 @@
 //! and reports everything that is wrong at once. `config/dockgate.toml` documents every setting.
 
 mod check;
+mod environment;
 mod keys;
 mod lines;
 mod load;
@@ -12,9 +13,7 @@ mod problem;
 mod settings;
 mod size;
 
+pub use crate::ledger::{Policy, Scope};
 pub use check::is_local;
 pub use problem::{Place, Problem, SettingsError};
-pub use crate::ledger::{Policy, Scope};
-pub use settings::{
-    Access, Http, Limits, Listener, Log, LogFormat, Protocol, Settings, Uploads,
-};
+pub use settings::{Access, Http, Limits, Listener, Log, LogFormat, Protocol, Settings, Uploads};

@@ -20,6 +20,7 @@ macro_rules! lenient_object {
         pub(super) struct $name<$life> {
             $(pub(super) $field: $type,)*
             /// A key stands there twice.
+            #[allow(dead_code, reason = "only what a start is made of has to be read in one way")]
             pub(super) repeated: bool,
             life: std::marker::PhantomData<&$life ()>,
         }
@@ -158,12 +159,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// A number, written as an integer, with a fraction, or as text.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Number(Option<f64>, Option<i64>);
+pub(super) enum Number {
+    #[default]
+    Absent,
+    Int(i64),
+    Real(f64),
+}
 
 impl Number {
     /// As it is.
+    #[allow(clippy::cast_precision_loss)]
     pub(super) fn real(self) -> Option<f64> {
-        self.0
+        match self {
+            Number::Absent => None,
+            Number::Int(number) => Some(number as f64),
+            Number::Real(real) => Some(real),
+        }
     }
 
     /// As an integer, any fraction cut off; absent if out of range.
@@ -171,11 +182,11 @@ impl Number {
         // 2^63 as a float: from there on a cast would saturate and invent a number.
         const LIMIT: f64 = 9_223_372_036_854_775_808.0;
         #[allow(clippy::cast_possible_truncation)]
-        self.1.or_else(|| {
-            self.0
-                .filter(|real| real.abs() < LIMIT)
-                .map(|real| real as i64)
-        })
+        match self {
+            Number::Int(number) => Some(number),
+            Number::Real(real) if real.abs() < LIMIT => Some(real as i64),
+            _ => None,
+        }
     }
 }
 
@@ -192,18 +203,21 @@ impl<'de> Deserialize<'de> for Number {
                 f.write_str("anything")
             }
             fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
-                Ok(Number(Some(number as f64), Some(number)))
+                Ok(Number::Int(number))
             }
             fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
-                Ok(Number(Some(number as f64), i64::try_from(number).ok()))
+                Ok(i64::try_from(number).map_or(Number::Real(number as f64), Number::Int))
             }
             fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
-                Ok(Number(Some(number), None))
+                Ok(Number::Real(number))
             }
             fn visit_str<E>(self, text: &str) -> Result<Number, E> {
                 let text = text.trim();
-                let real = text.parse::<f64>().ok().filter(|real| real.is_finite());
-                Ok(Number(real, text.parse().ok()))
+                if let Ok(number) = text.parse() {
+                    return Ok(Number::Int(number));
+                }
+                let real = text.parse().ok().filter(|real: &f64| real.is_finite());
+                Ok(real.map_or(Number::Absent, Number::Real))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
                 Ok(Number::default())

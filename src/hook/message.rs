@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
 
 use super::lenient::{List, Number, Text, anything_else, lenient_object, skip_map};
 use crate::ledger::{ListedFile, Method, ParseFailure};
 
+/// Some encoders begin with it (RFC 8259 8.1 lets a parser ignore it).
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Modules read of one message.
 const MAX_MODULES: usize = 16;
 /// Entries read of one module's list, before the ledger's own limit.
@@ -138,55 +139,53 @@ pub(super) struct Envelope<'a> {
     pub(super) bid: Option<Text<'a>>,
     pub(super) gateway: Text<'a>,
     pub(super) data: Message<'a>,
-    /// `method` or `data` stands there twice.
+    /// `method` or `data` stands there twice, or `data` was not read.
     pub(super) repeated: bool,
     is_object: bool,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
+/// Reads an envelope, with what `data` holds or without.
+struct Reader {
+    with_data: bool,
+}
 
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Envelope<'de>;
+impl<'de> Visitor<'de> for Reader {
+    type Value = Envelope<'de>;
 
-            anything_else!('de);
+    anything_else!('de);
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut envelope = Envelope {
-                    is_object: true,
-                    ..Envelope::default()
-                };
-                let mut has_data = false;
-                while let Some(key) = map.next_key::<Text<'de>>()? {
-                    match &*key {
-                        "tid" => envelope.tid = Some(map.next_value()?),
-                        "bid" => envelope.bid = Some(map.next_value()?),
-                        "gateway" => envelope.gateway = map.next_value()?,
-                        // Some C parsers find keys whatever their case.
-                        key if key.eq_ignore_ascii_case("method") => {
-                            envelope.name(&map.next_value::<Text<'de>>()?)
-                        }
-                        key if key.eq_ignore_ascii_case("data") => {
-                            envelope.repeated |= has_data;
-                            has_data = true;
-                            envelope.data = map.next_value()?;
-                        }
-                        _ => {
-                            map.next_value::<serde::de::IgnoredAny>()?;
-                        }
-                    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut envelope = Envelope {
+            is_object: true,
+            repeated: !self.with_data,
+            ..Envelope::default()
+        };
+        let mut has_data = false;
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match &*key {
+                "tid" => envelope.tid = Some(map.next_value()?),
+                "bid" => envelope.bid = Some(map.next_value()?),
+                "gateway" => envelope.gateway = map.next_value()?,
+                // Some C parsers find keys whatever their case.
+                key if key.eq_ignore_ascii_case("method") => {
+                    envelope.name(&map.next_value::<Text<'de>>()?);
                 }
-                Ok(envelope)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                Ok(Envelope::default())
+                key if self.with_data && key.eq_ignore_ascii_case("data") => {
+                    envelope.repeated |= has_data;
+                    has_data = true;
+                    envelope.data = map.next_value()?;
+                }
+                _ => {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
             }
         }
+        Ok(envelope)
+    }
 
-        deserializer.deserialize_any(Reader)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
+        Ok(Envelope::default())
     }
 }
 
@@ -207,10 +206,22 @@ impl<'a> Envelope<'a> {
     /// Reads a message. What follows the first JSON value is not looked at: some parsers do the same,
     /// and a start must not pass because of a letter behind it.
     pub(super) fn read(payload: &'a [u8]) -> Result<Envelope<'a>, ParseFailure> {
-        let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-        let mut deserializer = serde_json::Deserializer::from_slice(payload);
-        let envelope =
-            Envelope::deserialize(&mut deserializer).map_err(|_| ParseFailure::Syntax)?;
+        Self::read_with(payload, true)
+    }
+
+    /// Reads only what stands around `data`, which then may hold what could not be read otherwise,
+    /// such as a number out of range. What is in it is not known.
+    pub(super) fn read_without_data(payload: &'a [u8]) -> Result<Envelope<'a>, ParseFailure> {
+        Self::read_with(payload, false)
+    }
+
+    fn read_with(payload: &'a [u8], with_data: bool) -> Result<Envelope<'a>, ParseFailure> {
+        let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+        // All at once is quicker than text by text.
+        let text = std::str::from_utf8(payload).map_err(|_| ParseFailure::Syntax)?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let envelope = deserializer.deserialize_any(Reader { with_data });
+        let envelope = envelope.map_err(|_| ParseFailure::Syntax)?;
         if envelope.is_object {
             Ok(envelope)
         } else {

@@ -11,7 +11,7 @@
 //!   begins with `\u00`; a payload with that is parsed too, whether or not it holds `fileupload_`;
 //! - a key may stand there twice, or in another case, or with escapes;
 //! - there may be a byte order mark before, or anything behind the JSON value;
-//! - there may be invalid UTF-8, or half a surrogate pair, in some text;
+//! - there may be invalid UTF-8 or half a surrogate pair in some text, or a number out of range;
 //! - values may be nested deeply: what is not wanted is skipped without recursion.
 //!
 //! What no parser should accept (comments, single quotes, trailing commas, UTF-16, more than 4 MiB)
@@ -26,7 +26,11 @@ mod topic;
 mod translate;
 
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod quirks;
+#[cfg(test)]
+mod seed;
 
 use std::sync::{Arc, LazyLock};
 
@@ -80,17 +84,6 @@ pub struct Hook {
     failures: log_rate::LogRate,
 }
 
-/// How a payload is to be looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// It cannot be one of ours.
-    Not,
-    /// It may name one of the methods.
-    Named,
-    /// It names no method; its tid or bid may be known.
-    Unnamed,
-}
-
 impl Hook {
     /// A hook that drives `ledger` and tells `observer` what there is to count.
     #[must_use]
@@ -118,25 +111,30 @@ impl Hook {
         payload: &[u8],
         now: Now,
     ) -> Verdict {
-        let look = look(topic.kind, payload);
-        if look == Look::Not {
+        if !may_matter(topic.kind, payload) {
             return Verdict::Forward;
         }
         if payload.len() > MAX_PAYLOAD {
             return self.fail(topic, payload.len(), ParseFailure::TooLarge, now);
         }
         match Envelope::read(payload) {
-            Ok(envelope) => self.judge(publisher, topic, look, &envelope, payload, now),
+            Ok(envelope) => self.judge(publisher, topic, &envelope, payload, now),
             Err(failure) => {
                 let repaired = repaired(payload);
-                match repaired.as_deref().map(Envelope::read) {
-                    Some(Ok(envelope)) => {
-                        self.judge(publisher, topic, look, &envelope, payload, now)
+                let again = match (topic.kind, &repaired) {
+                    // Only whether it is a start matters.
+                    (Kind::Services, _) => {
+                        Envelope::read_without_data(repaired.as_deref().unwrap_or(payload)).ok()
                     }
-                    _ if look == Look::Named && METHOD_PREFIX.find(payload).is_some() => {
+                    (_, Some(repaired)) => Envelope::read(repaired).ok(),
+                    (_, None) => None,
+                };
+                match again {
+                    Some(envelope) => self.judge(publisher, topic, &envelope, payload, now),
+                    None if METHOD_PREFIX.find(payload).is_some() => {
                         self.fail(topic, payload.len(), failure, now)
                     }
-                    _ => Verdict::Forward,
+                    None => Verdict::Forward,
                 }
             }
         }
@@ -153,7 +151,6 @@ impl Hook {
         &self,
         publisher: &Publisher<'_>,
         topic: Topic<'_>,
-        look: Look,
         envelope: &Envelope<'_>,
         payload: &[u8],
         now: Now,
@@ -174,10 +171,7 @@ impl Hook {
                 return Verdict::Forward;
             }
             // A reply or event that names no method is ours only if its names are known.
-            None if envelope.named.is_present
-                || look == Look::Not
-                || direction == Direction::Down =>
-            {
+            None if envelope.named.is_present || direction == Direction::Down => {
                 return Verdict::Forward;
             }
             None => {}
@@ -211,7 +205,7 @@ impl Hook {
     fn tell(&self, gateway: &str, event: &Event<'_>, now: Now) -> Effects {
         let effects = self.ledger.apply(gateway, event, now);
         for observation in &effects.observations {
-            tracing::debug!(gateway, bid = event.bid, ?observation, "upload");
+            tracing::debug!(gateway, ?observation, "upload");
             self.observer.observe(observation);
         }
         effects
@@ -242,14 +236,12 @@ fn refusal(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now
     )
 }
 
-fn look(kind: Kind, payload: &[u8]) -> Look {
+/// Whether a payload can be a message of ours: it may name one of the methods, or name none, and then
+/// its tid or bid may be known. Most payloads end here.
+fn may_matter(kind: Kind, payload: &[u8]) -> bool {
     if METHOD_PREFIX.find(payload).is_some() || ASCII_ESCAPE.find(payload).is_some() {
-        return Look::Named;
+        return true;
     }
     let may_lack_method = kind != Kind::Services && payload.len() <= MAX_UNNAMED;
-    if may_lack_method && METHOD_KEY.find(payload).is_none() {
-        Look::Unnamed
-    } else {
-        Look::Not
-    }
+    may_lack_method && METHOD_KEY.find(payload).is_none()
 }

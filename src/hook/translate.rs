@@ -3,7 +3,7 @@
 use serde::de::Deserializer;
 
 use super::digest::Key;
-use super::message::{DataDigest, Envelope, File};
+use super::message::{BYTE_ORDER_MARK, DataDigest, Envelope, File};
 use super::topic::Kind;
 use crate::ledger::{
     Body, Digest, Event, ListReply, ListedModule, Method, Module, Progress, ProgressFile, Slots,
@@ -68,7 +68,7 @@ fn start<'a>(key: &Key, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a>
 }
 
 fn digest(key: &Key, payload: &[u8]) -> Option<Digest> {
-    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
     deserializer
         .deserialize_any(DataDigest(key))

@@ -272,9 +272,12 @@ impl Gateway {
         match ending {
             Some(outcome) => self.bury(upload, outcome, turn),
             None => {
-                turn.effects.notes.push(Note::Adopted {
-                    bid: cut(event.bid, text::ID).into(),
-                });
+                self.note(
+                    Note::Adopted {
+                        bid: cut(event.bid, text::ID).into(),
+                    },
+                    turn,
+                );
                 self.running.push(upload);
             }
         }

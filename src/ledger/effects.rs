@@ -28,9 +28,9 @@ pub struct Effects {
     pub observations: SmallVec<[Observation; 4]>,
     /// What is to be logged.
     pub(crate) notes: SmallVec<[Note; 1]>,
-    /// Uploads that went into the history, by id.
+    /// Uploads that went into the history, by their place in the order of endings.
     pub(crate) ended: SmallVec<[u64; 2]>,
-    /// Uploads that left the history, by id.
+    /// Uploads that left the history.
     pub(crate) forgotten: SmallVec<[u64; 2]>,
 }
 
@@ -65,29 +65,46 @@ pub(crate) enum Note {
 impl Note {
     pub(crate) fn log(&self, gateway: &str) {
         match self {
-            Note::Started { bid } => tracing::info!(gateway, %bid, "upload started"),
+            Note::Started { bid } => tracing::info!(gateway, bid = &**bid, "upload started"),
             Note::Refused {
                 bid,
                 by,
                 let_through: false,
             } => {
-                tracing::info!(gateway, %bid, by = by.as_str(), "start refused: the slot is taken");
+                tracing::info!(
+                    gateway,
+                    bid = &**bid,
+                    by = by.as_str(),
+                    "start refused: the slot is taken"
+                );
             }
             Note::Refused {
                 bid,
                 by,
                 let_through: true,
             } => {
-                tracing::info!(gateway, %bid, by = by.as_str(), "start would be refused: the slot is taken");
+                tracing::info!(
+                    gateway,
+                    bid = &**bid,
+                    by = by.as_str(),
+                    "start would be refused: the slot is taken"
+                );
             }
-            Note::Adopted { bid } => tracing::info!(gateway, %bid, "upload found going on"),
+            Note::Adopted { bid } => tracing::info!(gateway, bid = &**bid, "upload found going on"),
             Note::Ended {
                 bid,
                 outcome,
                 code,
                 age_ms,
             } => {
-                tracing::info!(gateway, %bid, outcome = outcome.as_str(), code, age_ms, "upload ended");
+                tracing::info!(
+                    gateway,
+                    bid = &**bid,
+                    outcome = outcome.as_str(),
+                    code,
+                    age_ms,
+                    "upload ended"
+                );
             }
         }
     }
@@ -112,7 +129,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The next upload's id.
+    /// The next number of a sequence: an upload's id, or its place among the endings.
     pub(crate) fn next_id(&self) -> u64 {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }

@@ -1,7 +1,5 @@
 //! What the ledger is told: a message that has been read, borrowed from its payload.
 
-use smallvec::SmallVec;
-
 use super::module::{Module, Slots};
 
 /// A keyed hash of a start's `data`, to tell a retry from another start without keeping anything of
@@ -67,7 +65,7 @@ pub struct Start<'a> {
     /// such start a new one.
     pub digest: Option<Digest>,
     /// One entry a module.
-    pub files: SmallVec<[StartFile<'a>; 2]>,
+    pub files: Vec<StartFile<'a>>,
     /// The message can be read in more than one way (a key twice): it takes the whole gateway.
     pub ambiguous: bool,
 }
@@ -89,7 +87,7 @@ pub struct ListReply<'a> {
     /// `data.result`
     pub result: Option<i64>,
     /// One entry a module.
-    pub modules: SmallVec<[ListedModule<'a>; 2]>,
+    pub modules: Vec<ListedModule<'a>>,
 }
 
 /// One module's part of a list reply.
@@ -128,7 +126,7 @@ pub struct Progress<'a> {
     /// `data.output.status` as it was written; empty if absent.
     pub status: &'a str,
     /// One entry a module.
-    pub files: SmallVec<[ProgressFile<'a>; 2]>,
+    pub files: Vec<ProgressFile<'a>>,
     /// A hash of the whole payload: what is sent again has the same.
     pub content: u64,
 }

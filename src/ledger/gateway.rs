@@ -23,6 +23,7 @@ use super::effects::{Note, Turn};
 use super::event::{Body, Event, ListedFile};
 use super::module::{Module, Slots};
 use super::observation::{Method, Observation};
+use super::rate::spend;
 use super::rules::Now;
 use super::status::{Outcome, State};
 use super::text::{self, cut};
@@ -34,12 +35,16 @@ const MAX_ASKED: usize = 16;
 const MAX_SEEN: usize = 32;
 /// Starts let through under `Policy::Observe` that are remembered.
 const MAX_LET_THROUGH: usize = 8;
+/// Lines about a gateway that are logged at once, before it is one a second.
+const LOG_BURST: u64 = 30;
 /// Modules whose list is remembered.
 const MAX_LISTED: usize = 4;
 
 /// An upload that has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
+    /// Its place in the order of all endings.
+    pub(crate) place: u64,
     pub(crate) upload: Upload,
     pub(crate) outcome: Outcome,
     pub(crate) code: Option<i64>,
@@ -92,6 +97,8 @@ pub(crate) struct Gateway {
     /// The client whose id is the serial number is known to be connected.
     pub(crate) own_here: bool,
     pub(crate) gone: Option<Now>,
+    /// Up to when its share of the log is used.
+    pub(crate) logged: Now,
     /// Where it stands in the deadline index.
     pub(crate) indexed: Option<Now>,
 }
@@ -111,6 +118,7 @@ impl Gateway {
             speaker_here: false,
             own_here: false,
             gone: None,
+            logged: Now(0),
             indexed: None,
         }
     }
@@ -209,14 +217,19 @@ impl Gateway {
                 turn.count(Observation::FileSize(u64::try_from(size).unwrap_or(0)));
             }
         }
-        turn.effects.notes.push(Note::Ended {
-            bid: first_bid(&upload),
-            outcome,
-            code,
-            age_ms,
-        });
-        turn.effects.ended.push(upload.id);
+        self.note(
+            Note::Ended {
+                bid: first_bid(&upload),
+                outcome,
+                code,
+                age_ms,
+            },
+            turn,
+        );
+        let place = turn.next_id();
+        turn.effects.ended.push(place);
         self.history.push_back(Ended {
+            place,
             upload,
             outcome,
             code,
@@ -225,21 +238,29 @@ impl Gateway {
         while self.history.len() > turn.rules.history_per_gateway {
             turn.effects
                 .forgotten
-                .extend(self.history.pop_front().map(|ended| ended.upload.id));
+                .extend(self.history.pop_front().map(|ended| ended.place));
         }
     }
 
     /// Takes an ended upload up again: what the dock says now shows that it is going on.
     pub(crate) fn revive(&mut self, at: usize, turn: &mut Turn<'_>) -> Option<usize> {
-        let mut upload = self.history.remove(at)?.upload;
-        turn.effects.forgotten.push(upload.id);
+        let Ended {
+            place, mut upload, ..
+        } = self.history.remove(at)?;
+        turn.effects.forgotten.push(place);
         turn.count(Observation::Late);
         turn.count(Observation::Adopted);
-        turn.effects.notes.push(Note::Adopted {
-            bid: first_bid(&upload),
-        });
+        self.note(
+            Note::Adopted {
+                bid: first_bid(&upload),
+            },
+            turn,
+        );
         upload.state = State::Active;
         upload.cancelling = None;
+        for file in &mut upload.files {
+            file.cancelling = None;
+        }
         upload.heard = turn.now;
         self.running.push(upload);
         Some(self.running.len() - 1)
@@ -285,6 +306,14 @@ impl Gateway {
             self.listed.remove(0);
         }
         self.listed.push(listed);
+    }
+
+    /// Leaves a line for the log, if this gateway has not filled it.
+    pub(crate) fn note(&mut self, note: Note, turn: &mut Turn<'_>) {
+        if let Some(until) = spend(self.logged, turn.now, LOG_BURST) {
+            self.logged = until;
+            turn.effects.notes.push(note);
+        }
     }
 
     /// How many uploads are pending, active and cancelling.

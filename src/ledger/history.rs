@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::gateway::Ended;
 
-/// Every upload in a gateway's history, by its id, which ascends with time. It may be called with
+/// Every upload in a gateway's history, by its place in the order of endings. It may be called with
 /// a gateway's lock held and takes no other lock.
 #[derive(Debug, Default)]
 pub(crate) struct HistoryIndex(Mutex<BTreeMap<u64, Arc<str>>>);
@@ -18,11 +18,11 @@ impl HistoryIndex {
             return;
         }
         let mut index = self.0.lock();
-        for id in forgotten {
-            index.remove(id);
+        for place in ended {
+            index.insert(*place, Arc::clone(gateway));
         }
-        for id in ended {
-            index.insert(*id, Arc::clone(gateway));
+        for place in forgotten {
+            index.remove(place);
         }
     }
 
@@ -30,7 +30,7 @@ impl HistoryIndex {
     pub(crate) fn forget(&self, history: &VecDeque<Ended>) {
         let mut index = self.0.lock();
         for ended in history {
-            index.remove(&ended.upload.id);
+            index.remove(&ended.place);
         }
     }
 

@@ -33,6 +33,7 @@ mod history;
 mod module;
 mod observation;
 mod presence;
+mod rate;
 mod requests;
 mod rules;
 mod status;
@@ -51,6 +52,7 @@ pub use event::{
 };
 pub use module::{Module, Modules, Slots};
 pub use observation::{Direction, Method, Observation, Observer, ParseFailure};
+pub(crate) use rate::spend;
 pub use rules::{Now, Policy, Rules, Scope};
 pub use status::{Outcome, State};
 pub use table::Ledger;

@@ -65,6 +65,17 @@ impl Slots {
         Slots(self.0 | other.0)
     }
 
+    /// The set, for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Slots::NONE => "none",
+            Slots::AIRCRAFT => "aircraft",
+            Slots::DOCK => "dock",
+            _ => "both",
+        }
+    }
+
     /// Whether the sets share a slot.
     #[must_use]
     pub fn meets(self, other: Slots) -> bool {

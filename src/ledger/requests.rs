@@ -4,7 +4,7 @@ use super::effects::{Conflict, Note, Turn};
 use super::event::{Event, Start};
 use super::gateway::Gateway;
 use super::module::Slots;
-use super::observation::Observation;
+use super::observation::{Method, Observation};
 use super::rules::{Policy, Scope};
 use super::status::State;
 use super::text::{self, cut};
@@ -22,11 +22,14 @@ impl Gateway {
         let reason = holder.state;
         let age_ms = turn.now.since(holder.begun);
         let let_through = turn.rules.policy == Policy::Observe;
-        turn.effects.notes.push(Note::Refused {
-            bid: cut(event.bid, text::ID).into(),
-            by: reason,
-            let_through,
-        });
+        self.note(
+            Note::Refused {
+                bid: cut(event.bid, text::ID).into(),
+                by: reason,
+                let_through,
+            },
+            turn,
+        );
         if let_through {
             turn.count(Observation::WouldRefuse { reason });
             self.remember_let_through(event);
@@ -70,14 +73,22 @@ impl Gateway {
     fn begin(&mut self, event: &Event<'_>, start: &Start<'_>, slots: Slots, turn: &mut Turn<'_>) {
         let mut upload = Upload::started(turn.next_id(), start, slots, turn.now);
         upload.name(event.tid, event.bid, turn.rules.max_aliases);
+        // A cancel that went to an earlier upload is not about this one.
+        let mut asked = std::mem::take(&mut self.asked);
+        asked
+            .retain(|asked| asked.method != Method::Update || self.holder(asked.modules).is_some());
+        self.asked = asked;
         self.running.push(upload);
         // What was said of earlier uploads may be said again of this one, in the very same words.
         self.seen.clear();
         self.let_through.clear();
         turn.count(Observation::Started);
-        turn.effects.notes.push(Note::Started {
-            bid: cut(event.bid, text::ID).into(),
-        });
+        self.note(
+            Note::Started {
+                bid: cut(event.bid, text::ID).into(),
+            },
+            turn,
+        );
     }
 }
 

@@ -221,9 +221,9 @@ impl Ledger {
             note.log(gateway);
         }
         if !effects.ended.is_empty() {
-            while let Some((id, gateway)) = self.history.pop_over(self.rules.history_total) {
+            while let Some((place, gateway)) = self.history.pop_over(self.rules.history_total) {
                 if let Some(mut state) = self.gateways.get_mut(&gateway) {
-                    state.history.retain(|ended| ended.upload.id != id);
+                    state.history.retain(|ended| ended.place != place);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! What can be seen of the ledger from outside: copies, with ages instead of moments.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::codes::meaning;
@@ -53,6 +55,8 @@ pub struct UploadView {
     /// What that code means, as published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meaning: Option<&'static str>,
+    /// The slots it takes while it runs: `aircraft`, `dock` or `both`.
+    pub slots: &'static str,
     /// Its start was not seen.
     pub adopted: bool,
     /// Since its start.
@@ -153,12 +157,24 @@ impl Ledger {
     /// Every gateway by serial number, without history and listed files.
     #[must_use]
     pub fn gateways(&self, now: Now) -> Vec<GatewayView> {
-        let entries = self.gateways.iter();
-        let mut views: Vec<_> = entries
-            .map(|entry| gateway_view(entry.key(), &entry, false, now))
-            .collect();
-        views.sort_unstable_by(|a, b| a.gateway.cmp(&b.gateway));
+        let mut views = Vec::new();
+        self.for_each(|gateway, state| views.push(gateway_view(gateway, state, false, now)));
+        views.sort_unstable_by(|a: &GatewayView, b| a.gateway.cmp(&b.gateway));
         views
+    }
+
+    /// Looks at one gateway after the other, so that none has to wait for the looking at many.
+    fn for_each(&self, mut look: impl FnMut(&str, &Gateway)) {
+        let gateways: Vec<Arc<str>> = self
+            .gateways
+            .iter()
+            .map(|entry| Arc::clone(entry.key()))
+            .collect();
+        for gateway in gateways {
+            if let Some(state) = self.gateways.get(&gateway) {
+                look(&gateway, &state);
+            }
+        }
     }
 
     /// One gateway with all that is known of it.
@@ -172,16 +188,12 @@ impl Ledger {
     #[must_use]
     pub fn uploads(&self, now: Now) -> Vec<UploadView> {
         let mut views = Vec::new();
-        for entry in &self.gateways {
-            views.extend(uploads_of(entry.key(), &entry, now));
-            views.extend(
-                entry
-                    .history
-                    .iter()
-                    .map(|ended| ended_view(entry.key(), ended, now)),
-            );
-        }
-        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
+        self.for_each(|gateway, state| {
+            views.extend(uploads_of(gateway, state, now));
+            let ended = state.history.iter();
+            views.extend(ended.map(|ended| ended_view(gateway, ended, now)));
+        });
+        views.sort_unstable_by_key(|view: &UploadView| std::cmp::Reverse(view.id));
         views
     }
 }
@@ -238,6 +250,7 @@ fn upload_view(gateway: &str, upload: &Upload, state: &'static str, now: Now) ->
         outcome: None,
         code: None,
         meaning: None,
+        slots: upload.slots.as_str(),
         adopted: upload.adopted,
         age_ms: now.since(upload.begun),
         heard_ms: now.since(upload.heard),

@@ -36,7 +36,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MAX_PACKET: u32 = 1024 * 1024;
 
 /// Milliseconds since the Unix epoch, the unit of every timestamp in the Cloud API.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))

@@ -8,7 +8,7 @@ use super::bars::Bars;
 use super::error::{DemoError, expect};
 use super::ledger::{Story, Told};
 use super::stage::{PATIENCE, Stage, is_over, start_request};
-use super::terminal::{Terminal, megabytes};
+use super::terminal::{Terminal, megabytes, millis};
 use crate::sim::messages::{
     self, ListReply, ListRequest, Module, Progress, ProgressFile, Reply, ResultCode, UpdateRequest,
 };
@@ -79,10 +79,7 @@ async fn uploads<W: Write>(
 
     let mut inbox = stage.a.inbox();
     let first = stage.start(&stage.a, &logs).await?;
-    let rest = format!(
-        " by the dock in {} ms, for backend-a",
-        first.took.as_millis()
-    );
+    let rest = format!(" by the dock in {}, for backend-a", millis(first.took));
     terminal.step(messages::START, "accepted", &rest).await?;
     let refused = refuse(stage, terminal, &logs).await?;
 
@@ -150,8 +147,8 @@ async fn list<W: Write>(stage: &Stage, terminal: &mut Terminal<W>) -> Result<Lis
         }));
     }
     let rest = format!(
-        " by the dock in {} ms: {} logs",
-        exchange.took.as_millis(),
+        " by the dock in {}: {} logs",
+        millis(exchange.took),
         rows.len()
     );
     terminal.step(messages::LIST, "answered", &rest).await?;
@@ -204,8 +201,8 @@ async fn refuse<W: Write>(
         &reached,
     )?;
     let rest = format!(
-        " with {CONFLICT} in {} ms, for backend-b:",
-        refused.took.as_millis()
+        " with {CONFLICT} in {}, for backend-b:",
+        millis(refused.took)
     );
     terminal.step("a second start", "refused", &rest).await?;
     terminal.more("\"Dock is exporting logs to cloud. Try again later\"")?;
@@ -244,9 +241,9 @@ async fn cancel<W: Write>(
         )?;
     }
     let rest = format!(
-        " by the dock in {} ms; its last event {} ms later",
-        exchange.took.as_millis(),
-        answered.elapsed().as_millis()
+        " by the dock in {}; last event {} later",
+        millis(exchange.took),
+        millis(answered.elapsed())
     );
     terminal.step(messages::UPDATE, "canceled", &rest).await?;
     Ok(last)
@@ -261,8 +258,8 @@ async fn complete<W: Write>(
     let mut inbox = stage.b.inbox();
     let upload = stage.start(&stage.b, logs).await?;
     let rest = format!(
-        " by the dock in {} ms, now for backend-b:",
-        upload.took.as_millis()
+        " by the dock in {}, now for backend-b:",
+        millis(upload.took)
     );
     terminal.step(messages::START, "accepted", &rest).await?;
     let mut bars = Bars::new(terminal);

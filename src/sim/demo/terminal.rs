@@ -139,7 +139,7 @@ impl<W: Write> Terminal<W> {
 
     /// The last line.
     pub(super) fn close(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{text}")?;
+        writeln!(self.out, "{text}")?;
         self.out.flush()
     }
 
@@ -160,6 +160,12 @@ pub(super) fn megabytes(bytes: u64) -> String {
 /// The number of [`megabytes`] alone.
 pub(super) fn tenths(bytes: u64) -> String {
     format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
+/// Milliseconds; with a digit more where it says something.
+pub(super) fn millis(time: Duration) -> String {
+    let digits = usize::from(time < Duration::from_millis(10));
+    format!("{:.digits$} ms", time.as_secs_f64() * 1000.0)
 }
 
 #[cfg(test)]
@@ -228,5 +234,11 @@ mod tests {
         assert_eq!(megabytes(0), "0.0 MB");
         assert_eq!(megabytes(999_999), "0.9 MB");
         assert_eq!(megabytes(12_345_678), "12.3 MB");
+    }
+
+    #[test]
+    fn short_times_have_a_digit_more() {
+        assert_eq!(millis(Duration::from_micros(440)), "0.4 ms");
+        assert_eq!(millis(Duration::from_micros(37_400)), "37 ms");
     }
 }

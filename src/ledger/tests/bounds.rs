@@ -1,0 +1,340 @@
+//! What a client controls is bounded.
+
+use super::*;
+
+fn end_one(desk: &Desk, gateway: &str, data: u64) {
+    let bid = data.to_string();
+    let start = Start {
+        digest: Some(Digest(data)),
+        ..Start::default()
+    };
+    for body in [Body::Start(start), Body::StartReply(Some(314_000))] {
+        desk.ledger.apply(
+            gateway,
+            &Event {
+                client: gateway,
+                tid: &bid,
+                bid: &bid,
+                body,
+            },
+            desk.now(),
+        );
+    }
+}
+
+#[test]
+fn history_is_bounded_per_gateway_and_in_all_and_the_oldest_go_first() {
+    let desk = Desk::with(Rules {
+        history_per_gateway: 3,
+        history_total: 5,
+        ..Rules::default()
+    });
+    for data in 0..10 {
+        end_one(&desk, "A", data);
+    }
+    assert_eq!(desk.ledger.held(), (1, 3));
+    for data in 10..14 {
+        end_one(&desk, "B", data);
+    }
+    assert_eq!(desk.ledger.held(), (2, 5));
+    let kept: Vec<String> = desk
+        .ledger
+        .uploads(desk.now())
+        .iter()
+        .map(|upload| upload.aliases[0].bid.clone())
+        .collect();
+    assert_eq!(kept, ["13", "12", "11", "9", "8"]);
+}
+
+#[test]
+fn without_room_for_history_uploads_still_end() {
+    let desk = Desk::with(Rules {
+        history_per_gateway: 0,
+        ..Rules::default()
+    });
+    end_one(&desk, DOCK, 1);
+    assert_eq!(
+        (desk.ledger.held(), desk.ledger.active()),
+        ((1, 0), (0, 0, 0))
+    );
+}
+
+#[test]
+fn the_gateway_that_is_idle_longest_makes_room() {
+    let desk = Desk::with(Rules {
+        max_gateways: 3,
+        ..Rules::default()
+    });
+    let list = |gateway: &str| {
+        let event = Event {
+            client: "backend",
+            tid: "",
+            bid: "",
+            body: Body::List,
+        };
+        desk.wait(1);
+        desk.ledger.apply(gateway, &event, desk.now())
+    };
+    for gateway in ["A", "B", "C", "A"] {
+        list(gateway);
+    }
+    assert!(saw(&list("D"), Observation::GatewaysEvicted));
+    let kept: Vec<String> = desk
+        .ledger
+        .gateways(desk.now())
+        .into_iter()
+        .map(|view| view.gateway)
+        .collect();
+    assert_eq!(kept, ["A", "C", "D"]);
+}
+
+#[test]
+fn a_gateway_with_an_upload_is_never_forgotten() {
+    let desk = Desk::with(Rules {
+        max_gateways: 2,
+        ..Rules::default()
+    });
+    let start = |gateway: &str| {
+        let body = Body::Start(Start {
+            digest: Some(Digest(1)),
+            ..Start::default()
+        });
+        desk.ledger.apply(
+            gateway,
+            &Event {
+                client: "backend",
+                tid: "t",
+                bid: "b",
+                body,
+            },
+            desk.now(),
+        )
+    };
+    start("A");
+    start("B");
+    let third = start("C");
+    assert_eq!(
+        (third.refused, saw(&third, Observation::GatewaysFull)),
+        (None, true),
+        "it fails open"
+    );
+    assert_eq!(desk.ledger.held().0, 2);
+    desk.wait(15);
+    desk.tick();
+    assert!(saw(&start("C"), Observation::GatewaysEvicted));
+}
+
+#[test]
+fn a_gateway_that_goes_takes_its_history_deadlines_and_presence_along() {
+    let desk = Desk::with(Rules {
+        max_gateways: 1,
+        ..Rules::default()
+    });
+    let start = Body::Start(Start {
+        digest: Some(Digest(1)),
+        ..Start::default()
+    });
+    for (client, body) in [("backend", start), ("bridge", Body::StartReply(Some(1)))] {
+        desk.ledger.apply(
+            "A",
+            &Event {
+                client,
+                tid: "t",
+                bid: "b",
+                body,
+            },
+            desk.now(),
+        );
+    }
+    assert_eq!(desk.ledger.held(), (1, 1));
+    end_one(&desk, "B", 2);
+    assert_eq!(desk.ledger.held(), (1, 1));
+    desk.ledger.client_gone("bridge", desk.now());
+    assert!(desk.ledger.gateway("A", desk.now()).is_none());
+    desk.wait(15);
+    assert!(desk.tick().is_empty());
+    assert_eq!(desk.ledger.next_deadline(), None);
+}
+
+#[test]
+fn names_files_and_texts_are_bounded() {
+    let desk = Desk::with(Rules {
+        max_aliases: 4,
+        ..Rules::default()
+    });
+    let long = "机".repeat(10_000);
+    for bid in 0..100 {
+        let modules: Vec<String> = (0..100).map(|module| format!("{module}{long}")).collect();
+        let files = modules.iter().map(|module| StartFile {
+            module: Module::read(module),
+            object_key: &long,
+            device_sn: &long,
+        });
+        let start = Start {
+            digest: Some(Digest(1)),
+            files: files.collect(),
+            ambiguous: false,
+        };
+        desk.say(
+            "backend",
+            &format!("{long}{bid}"),
+            &format!("{bid}{long}"),
+            Body::Start(start),
+        );
+    }
+    let mut files: Vec<ProgressFile<'_>> = (0..100).map(|_| file("3", &long, &long)).collect();
+    for file in &mut files {
+        (file.fingerprint, file.device_sn) = (&long, &long);
+    }
+    let progress = Progress {
+        status: &long,
+        files: files.into_iter().collect(),
+        ..Progress::default()
+    };
+    desk.say(&long, &long, &long, Body::Progress(progress));
+    let running = &desk.view().running[0];
+    assert_eq!(
+        (running.aliases.len(), running.files.len(), running.retries),
+        (4, 8, 99)
+    );
+    let size = serde_json::to_vec(&desk.view())
+        .expect("a view serialises")
+        .len();
+    assert!(size < 16_384, "{size}");
+}
+
+#[test]
+fn lists_are_cut_but_their_length_is_known() {
+    let desk = Desk::with(Rules {
+        max_listed_files: 10,
+        ..Rules::default()
+    });
+    for module in 0..20 {
+        let entry = ListedFile {
+            boot_index: Some(1),
+            start_time: None,
+            end_time: None,
+            size: Some(2),
+        };
+        let module = ListedModule {
+            module: Module::read(&module.to_string()),
+            device_sn: "",
+            result: Some(0),
+            files: vec![entry; 50],
+            offered: 70,
+        };
+        let reply = ListReply {
+            result: Some(0),
+            modules: [module].into_iter().collect(),
+        };
+        desk.say(DOCK, "t", "b", Body::ListReply(reply));
+    }
+    let listed = desk.view().listed;
+    assert_eq!(
+        (listed.len(), listed[0].files.len(), listed[0].offered),
+        (4, 10, 70)
+    );
+}
+
+#[test]
+fn ten_thousand_docks_that_reconnect_at_once_cost_a_look_up_each() {
+    let desk = Desk::new();
+    let names: Vec<String> = (0..10_000).map(|dock| format!("DOCK{dock:05}")).collect();
+    for name in &names {
+        let progress = Body::Progress(Progress {
+            status: "in_progress",
+            ..Progress::default()
+        });
+        desk.ledger.apply(
+            name,
+            &Event {
+                client: name,
+                tid: "",
+                bid: "b",
+                body: progress,
+            },
+            desk.now(),
+        );
+    }
+    let begun = std::time::Instant::now();
+    for name in &names {
+        desk.ledger.client_gone(name, desk.now());
+    }
+    for name in &names {
+        desk.ledger.client_back(name, desk.now());
+    }
+    // A scan of all gateways for each of them would be 200 million steps.
+    assert!(begun.elapsed() < secs(2), "{:?}", begun.elapsed());
+    desk.wait(130);
+    assert!(desk.tick().is_empty());
+    assert_eq!(desk.ledger.active(), (0, 10_000, 0));
+}
+
+#[test]
+fn many_threads_at_once_leave_nothing_behind() {
+    let desk = Desk::with(Rules {
+        max_gateways: 5,
+        history_total: 7,
+        ..Rules::default()
+    });
+    let (ledger, now) = (&desk.ledger, desk.now());
+    std::thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            scope.spawn(move || {
+                for step in 0..2_000_u64 {
+                    let gateway = format!("G{}", (thread * 31 + step * 7) % 9);
+                    let bid = (step % 5).to_string();
+                    let now = now.after(Duration::from_millis(step * 20));
+                    let body = match (thread + step) % 5 {
+                        0 => Body::Start(Start {
+                            digest: Some(Digest(step)),
+                            ..Start::default()
+                        }),
+                        1 => Body::StartReply(Some(i64::from(step % 2 == 0))),
+                        2 => Body::Progress(Progress {
+                            status: if step % 3 == 0 { "ok" } else { "in_progress" },
+                            ..Progress::default()
+                        }),
+                        3 => Body::Cancel(Slots::ALL),
+                        _ => Body::List,
+                    };
+                    let client = if step % 2 == 0 {
+                        "bridge"
+                    } else {
+                        gateway.as_str()
+                    };
+                    let event = Event {
+                        client,
+                        tid: &bid,
+                        bid: &bid,
+                        body,
+                    };
+                    ledger.apply(&gateway, &event, now);
+                    match step % 7 {
+                        0 => ledger.client_gone(client, now),
+                        1 => ledger.client_back(client, now),
+                        2 => drop(ledger.tick(now)),
+                        3 => drop((ledger.gateways(now), ledger.uploads(now))),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    let (gateways, history) = desk.ledger.held();
+    assert!(gateways <= 5 && history <= 7, "{gateways} {history}");
+    let views = desk.ledger.gateways(desk.now());
+    assert_eq!(views.len(), gateways);
+    assert_eq!(views.iter().map(|view| view.ended).sum::<usize>(), history);
+    desk.wait(7_200);
+    while desk.ledger.next_deadline().is_some() {
+        desk.tick();
+    }
+    assert_eq!(desk.ledger.active(), (0, 0, 0));
+    assert!(
+        desk.ledger
+            .gateways(desk.now())
+            .iter()
+            .all(|view| view.running.is_empty())
+    );
+}
