@@ -209,7 +209,14 @@ fn read_v3(frame: Frame<'_>, version: Version, broker: &Broker) -> Result<Hello,
         server_keep_alive: false,
         expiry_shortened: false,
         problem_info: false,
-        terms: Terms { version, expiry_ms, window: usize::from(broker.limits.inflight), max_packet_size: 0, will },
+        terms: Terms {
+            version,
+            expiry_ms,
+            window: usize::from(broker.limits.inflight),
+            max_packet_size: 0,
+            topic_alias_max: 0,
+            will,
+        },
     })
 }
 
@@ -256,6 +263,7 @@ fn read_v5(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
             expiry_ms,
             window: usize::from(window),
             max_packet_size: connect.max_packet_size.map_or(0, |size| size.get() as usize),
+            topic_alias_max: connect.topic_alias_max,
             will,
         },
     })

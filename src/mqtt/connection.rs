@@ -5,6 +5,7 @@
 //! for room: that is how a fast publisher is slowed down. Packets are read and written in batches: one system call
 //! moves as many as there are.
 
+use super::aliases::OwnAliases;
 use super::broker::{Accepted, Broker};
 use super::connect::{self, Hello, Refusal};
 use super::encode::{self, Ack, PublishHeader};
@@ -40,6 +41,8 @@ const OUTPUT_TARGET: usize = 64 << 10;
 const OUTPUT_LIMIT: usize = 256 << 10;
 /// Packets fetched from the session at a time.
 const FETCH: usize = 64;
+/// Topic aliases that a client gets, if it wants as many: a dock has a handful of topics.
+const OWN_ALIASES: u16 = 16;
 /// Smallest and largest read.
 const READ_MIN: usize = 1 << 10;
 const READ_MAX: usize = 64 << 10;
@@ -84,7 +87,7 @@ where
     });
     let (hello, (joined, old_will)) = match joined {
         Ok(joined) => joined,
-        Err(refusal) => return refuse(&broker, write, peer, refusal).await,
+        Err(refusal) => return refuse(&broker, read, write, peer, refusal).await,
     };
     if let Some(will) = old_will {
         broker.publish_will(&hello.client_id, &will).await;
@@ -101,7 +104,11 @@ where
     connection.finish(peer, end).await;
 }
 
-async fn refuse<W: AsyncWrite + Unpin>(broker: &Broker, mut write: W, peer: SocketAddr, refusal: Refusal) {
+async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     static REFUSED: RateLimit = RateLimit::per_second(5);
     broker.metrics.refused(refusal.why);
     if !matches!(refusal.why, ConnectRefusal::Closed)
@@ -111,11 +118,24 @@ async fn refuse<W: AsyncWrite + Unpin>(broker: &Broker, mut write: W, peer: Sock
     }
     let mut output = BytesMut::new();
     refusal.encode(&mut output);
-    let _gone = timeout(FAREWELL, async {
-        write.write_all(&output).await?;
-        write.shutdown().await
-    })
-    .await;
+    farewell(&mut read, &mut write, &mut output).await;
+}
+
+/// Sends the last bytes and closes; then takes what the client still sends until it closes too. Without that the
+/// system answers it with a reset, on which the client's side throws away what it has not read: our reason code.
+async fn farewell<R, W>(read: &mut R, write: &mut W, output: &mut BytesMut)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let last = async {
+        write.write_all_buf(output).await?;
+        write.shutdown().await?;
+        let mut discarded = [0; 512];
+        while read.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _gone = timeout(FAREWELL, last).await;
 }
 
 /// Reads until CONNECT is whole; what comes after it stays in `input`.
@@ -166,6 +186,8 @@ struct Connection<R, W> {
     output: BytesMut,
     /// Topic aliases that the client has defined.
     aliases: AHashMap<u16, ByteString>,
+    /// Topic aliases that the broker has defined for the client.
+    own_aliases: OwnAliases,
     /// What this client has published and the route has not taken yet.
     batch: Batch,
     last_read: Instant,
@@ -204,6 +226,7 @@ where
             input,
             output,
             aliases: AHashMap::new(),
+            own_aliases: OwnAliases::new(hello.terms.topic_alias_max.min(OWN_ALIASES)),
             batch: Batch::default(),
             last_read: Instant::now(),
             write_deadline: None,
@@ -465,6 +488,7 @@ where
                         dup,
                         retain: delivery.retain,
                         subscription_ids: &delivery.subscription_ids,
+                        alias: self.own_aliases.of(&delivery.message),
                     };
                     encode::publish(&mut self.output, &delivery.message, &header, self.version, now_ms);
                 }
@@ -573,11 +597,7 @@ where
             encode::v5(&mut self.output, disconnect.into());
         }
         if !matches!(end, End::WriteTimeout | End::Io(_)) {
-            let farewell = async {
-                self.write.write_all_buf(&mut self.output).await?;
-                self.write.shutdown().await
-            };
-            let _gone = timeout(FAREWELL, farewell).await;
+            farewell(&mut self.read, &mut self.write, &mut self.output).await;
         }
     }
 }

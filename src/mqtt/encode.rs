@@ -3,6 +3,7 @@
 //! PUBLISH and its short acknowledgements are written straight into the output buffer; the rest goes through
 //! `rmqtt-codec`, whose own size limits are not used (they underflow with small ones).
 
+use super::aliases::Alias;
 use crate::message::{Message, NEVER, QoS};
 use crate::metrics::Version;
 use bytes::{BufMut, BytesMut};
@@ -23,6 +24,8 @@ pub(super) struct PublishHeader<'a> {
     pub(super) retain: bool,
     /// Identifiers of the matching subscriptions; MQTT 5 only.
     pub(super) subscription_ids: &'a [u32],
+    /// How the topic is named; MQTT 5 only.
+    pub(super) alias: Alias,
 }
 
 /// Whole size in bytes of a PUBLISH, to compare with the client's Maximum Packet Size.
@@ -34,11 +37,17 @@ pub(super) fn publish_size(message: &Message, header: &PublishHeader<'_>, versio
 
 fn properties_length(message: &Message, header: &PublishHeader<'_>) -> usize {
     let ids: usize = header.subscription_ids.iter().map(|&id| 1 + variable_size(id as usize)).sum();
-    message.properties().len() + ids + if message.expires_at() == NEVER { 0 } else { 5 }
+    let expiry = if message.expires_at() == NEVER { 0 } else { 5 };
+    let alias = if header.alias == Alias::None { 0 } else { 3 };
+    message.properties().len() + ids + expiry + alias
+}
+
+fn topic<'a>(message: &'a Message, header: &PublishHeader<'_>) -> &'a [u8] {
+    if matches!(header.alias, Alias::Is(_)) { &[] } else { message.topic_bytes() }
 }
 
 fn remaining_length(message: &Message, header: &PublishHeader<'_>, version: Version) -> usize {
-    let fixed = 2 + message.topic_bytes().len() + header.packet_id.map_or(0, |_| 2) + message.payload().len();
+    let fixed = 2 + topic(message, header).len() + header.packet_id.map_or(0, |_| 2) + message.payload().len();
     if version == Version::V5 {
         let properties = properties_length(message, header);
         fixed + variable_size(properties) + properties
@@ -59,7 +68,7 @@ pub(super) fn publish(
     now_ms: u64,
 ) {
     let remaining = remaining_length(message, header, version);
-    let topic = message.topic_bytes();
+    let topic = topic(message, header);
     out.reserve(5 + remaining);
     out.put_u8(0x30 | u8::from(header.dup) << 3 | header.qos.value() << 1 | u8::from(header.retain));
     put_variable(out, remaining);
@@ -74,6 +83,10 @@ pub(super) fn publish(
             let left = message.expires_at().saturating_sub(now_ms).div_ceil(1000);
             out.put_u8(0x02);
             out.put_u32(u32::try_from(left).unwrap_or(u32::MAX));
+        }
+        if let Alias::Defines(alias) | Alias::Is(alias) = header.alias {
+            out.put_u8(0x23);
+            out.put_u16(alias);
         }
         out.put_slice(message.properties());
         for &id in header.subscription_ids {
@@ -180,13 +193,14 @@ mod tests {
         })
     }
 
-    fn encoded(message: &Message, ids: &[u32], version: Version) -> BytesMut {
+    fn encoded(message: &Message, ids: &[u32], alias: Alias, version: Version) -> BytesMut {
         let header = PublishHeader {
             qos: QoS::AtLeastOnce,
             packet_id: NonZeroU16::new(7),
             dup: true,
             retain: false,
             subscription_ids: ids,
+            alias,
         };
         let mut out = BytesMut::new();
         publish(&mut out, message, &header, version, 1_000);
@@ -196,14 +210,26 @@ mod tests {
 
     #[test]
     fn mqtt_3_clients_get_the_message_without_properties() {
-        assert_eq!(&encoded(&message(9_000), &[], Version::V311)[..], b"\x3a\x0c\x00\x03a/b\x00\x07hello");
+        assert_eq!(&encoded(&message(9_000), &[], Alias::None, Version::V311)[..], b"\x3a\x0c\x00\x03a/b\x00\x07hello");
     }
 
     #[test]
     fn mqtt_5_clients_get_properties_identifiers_and_the_time_left() {
         assert_eq!(
-            &encoded(&message(3_500), &[5, 300], Version::V5)[..],
+            &encoded(&message(3_500), &[5, 300], Alias::None, Version::V5)[..],
             b"\x3a\x19\x00\x03a/b\x00\x07\x0c\x02\x00\x00\x00\x03\x01\x01\x0b\x05\x0b\xac\x02hello"
+        );
+    }
+
+    #[test]
+    fn an_alias_stands_beside_the_topic_first_and_for_it_then() {
+        assert_eq!(
+            &encoded(&message(NEVER), &[], Alias::Defines(2), Version::V5)[..],
+            b"\x3a\x12\x00\x03a/b\x00\x07\x05\x23\x00\x02\x01\x01hello"
+        );
+        assert_eq!(
+            &encoded(&message(NEVER), &[], Alias::Is(2), Version::V5)[..],
+            b"\x3a\x0f\x00\x00\x00\x07\x05\x23\x00\x02\x01\x01hello"
         );
     }
 

@@ -5,6 +5,7 @@
 //! connection fetches what it has to write, with `encode`. `sessions` is the life of sessions and wills,
 //! `subscriptions` what clients subscribe to, `shared` the groups, `inflight` what waits for acknowledgements.
 
+mod aliases;
 pub mod broker;
 mod connect;
 mod connection;

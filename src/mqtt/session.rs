@@ -4,6 +4,7 @@
 //! out ([`Session::fetch`]). Its one lock is held for a push or for a small batch, never while bytes are encoded or
 //! written, and never while another lock of the broker is taken.
 
+use super::aliases::Alias;
 use super::inflight::{InFlight, Received, Resend};
 use super::shared::Group;
 use super::topic;
@@ -111,6 +112,8 @@ pub(super) struct Terms {
     pub(super) window: usize,
     /// Largest packet that the client takes; 0 is no limit.
     pub(super) max_packet_size: usize,
+    /// Topic aliases that the client takes; 0 is none.
+    pub(super) topic_alias_max: u16,
     /// The will.
     pub(super) will: Option<Will>,
 }
@@ -460,6 +463,8 @@ impl Terms {
             dup: false,
             retain: false,
             subscription_ids: &delivery.subscription_ids,
+            // The largest form that it may take.
+            alias: if self.topic_alias_max > 0 { Alias::Defines(1) } else { Alias::None },
         };
         super::encode::publish_size(&delivery.message, &header, self.version) <= self.max_packet_size
     }

@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn alias_and_expiry_end_at_the_broker_and_the_rest_keeps_its_order() {
-        let bytes = b"\x30\x1a\x00\x01a\x15\x26\x00\x01k\x00\x01v\x23\x00\x02\x02\x00\x00\x00\x09\x01\x01\x03\x00\x00x";
+        let bytes = b"\x30\x19\x00\x01a\x14\x26\x00\x01k\x00\x01v\x23\x00\x02\x02\x00\x00\x00\x09\x01\x01\x03\x00\x00x";
         let publish = publish(bytes).unwrap();
         assert_eq!((publish.properties.topic_alias, publish.properties.expiry), (Some(2), Some(9)));
         assert_eq!(&publish.properties.forwarded()[..], b"\x26\x00\x01k\x00\x01v\x01\x01\x03\x00\x00");

@@ -1,0 +1,234 @@
+//! The brokers that are measured: each is a fresh process of its own for each run, on free loopback ports, so that
+//! peaks of memory, leftovers of the run before and the generator's own CPU time stay apart.
+//!
+//! Settings, chosen to be comparable and no worse than each broker's defaults:
+//! - dockgate: its defaults.
+//! - Mosquitto: `max_inflight_messages 512` (default 20) and `max_queued_messages 0`, which is no limit (default 1000):
+//!   with the defaults it loses almost all of a fan-in at QoS 1, with 100,000 still a fifth. `set_tcp_nodelay true`; no log.
+//! - rumqttd: its sample configuration, 3.1.1 listener only. No tracing subscriber is installed, which spares it the
+//!   spans that its own binary opens for every event: it runs a little faster here than there.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+/// How long a broker may take from its start to the first accepted connection.
+const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A broker that can be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broker {
+    Dockgate,
+    Mosquitto,
+    Rumqttd,
+    /// One that somebody else runs.
+    External {
+        name: String,
+        address: SocketAddr,
+        /// Without it there are no figures for CPU and memory.
+        pid: Option<u32>,
+    },
+}
+
+impl Broker {
+    /// The brokers that the bench starts itself.
+    pub(crate) fn local() -> Vec<Self> {
+        vec![Self::Dockgate, Self::Mosquitto, Self::Rumqttd]
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Dockgate => "dockgate",
+            Self::Mosquitto => "mosquitto",
+            Self::Rumqttd => "rumqttd",
+            Self::External { name, .. } => name,
+        }
+    }
+
+    /// Parses `NAME=HOST:PORT[:PID]`.
+    pub(crate) fn parse_external(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not NAME=HOST:PORT[:PID]");
+        let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let (address, pid) = match rest.splitn(3, ':').collect::<Vec<_>>()[..] {
+            [host, port] => (format!("{host}:{port}"), None),
+            [host, port, pid] => (
+                format!("{host}:{port}"),
+                Some(pid.parse().map_err(|_| wrong())?),
+            ),
+            _ => return Err(wrong()),
+        };
+        let address = std::net::ToSocketAddrs::to_socket_addrs(&address)
+            .map_err(|error| format!("{address}: {error}"))?
+            .next()
+            .ok_or_else(wrong)?;
+        Ok(Self::External {
+            name: name.to_owned(),
+            address,
+            pid,
+        })
+    }
+
+    /// Starts the broker and waits until it accepts connections.
+    pub(crate) fn start(&self) -> anyhow::Result<Running> {
+        let directory = tempfile::tempdir().context("no temporary directory")?;
+        let port = free_port()?;
+        let mut command = match self {
+            Self::External { address, pid, .. } => {
+                return Ok(Running {
+                    address: *address,
+                    pid: *pid,
+                    child: None,
+                    directory,
+                });
+            }
+            Self::Dockgate => dockgate(port, directory.path())?,
+            Self::Mosquitto => mosquitto(port, directory.path())?,
+            Self::Rumqttd => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["--host-rumqttd", &port.to_string()]);
+                command
+            }
+        };
+        let log = File::create(directory.path().join("log"))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let mut running = Running {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            pid: Some(child.id()),
+            child: Some(child),
+            directory,
+        };
+        running.wait_until_it_accepts()?;
+        Ok(running)
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+fn dockgate(port: u16, directory: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+    command
+        .current_dir(directory)
+        .env(
+            "DOCKGATE_LISTENERS",
+            format!(r#"[{{protocol="mqtt",bind="127.0.0.1:{port}"}}]"#),
+        )
+        .env("DOCKGATE_HTTP__BIND", format!("127.0.0.1:{}", free_port()?));
+    Ok(command)
+}
+
+fn mosquitto(port: u16, directory: &Path) -> anyhow::Result<Command> {
+    let configuration = directory.join("mosquitto.conf");
+    let settings = format!(
+        "listener {port} 127.0.0.1\n\
+         allow_anonymous true\n\
+         set_tcp_nodelay true\n\
+         max_inflight_messages 512\n\
+         max_queued_messages 0\n\
+         persistence false\n\
+         log_type none\n"
+    );
+    fs::write(&configuration, settings)?;
+    // Debian installs it where only root's PATH looks.
+    let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("mosquitto"));
+    let mut command = Command::new(program);
+    command.arg("-c").arg(configuration);
+    Ok(command)
+}
+
+/// A broker while it is measured; a process of ours ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: Option<u32>,
+    child: Option<Child>,
+    /// Holds the configuration and the log.
+    directory: TempDir,
+}
+
+impl Running {
+    fn wait_until_it_accepts(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            if let Some(how) = self.ended() {
+                bail!("{how} before it accepted a connection");
+            }
+            if TcpStream::connect_timeout(&self.address, Duration::from_millis(200)).is_ok() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("accepts no connection within {START_DEADLINE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// How the process ended, with the last lines of its log, if it has ended.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.trim().lines().collect();
+        let tail = lines[lines.len().saturating_sub(5)..].join(" | ");
+        Some(format!("ended with {status} ({tail})"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs stock rumqttd in this process, for ever.
+pub(crate) fn host_rumqttd(port: u16) -> anyhow::Result<()> {
+    let connections = rumqttd::ConnectionSettings {
+        connection_timeout_ms: 60_000,
+        max_payload_size: 1 << 20, // the sample's 20 KiB would refuse larger payloads; nothing else depends on it
+        max_inflight_count: 100,
+        auth: None,
+        external_auth: None,
+        dynamic_filters: true,
+    };
+    let listener = rumqttd::ServerSettings {
+        name: "v4-1".to_owned(),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        tls: None,
+        next_connection_delay_ms: 1,
+        connections,
+    };
+    let configuration = rumqttd::Config {
+        router: rumqttd::RouterConfig {
+            max_connections: 10_010,
+            max_outgoing_packet_count: 200,
+            max_segment_size: 104_857_600,
+            max_segment_count: 10,
+            ..Default::default()
+        },
+        v4: Some(HashMap::from([("1".to_owned(), listener)])),
+        ..Default::default()
+    };
+    rumqttd::Broker::new(configuration)
+        .start()
+        .context("rumqttd does not start")
+}
