@@ -3,6 +3,7 @@
 use super::broker::Broker;
 use super::encode;
 use super::fault::Fault;
+use super::properties::{Properties, id};
 use super::session::{Terms, Will};
 use super::topic;
 use super::wire::{Frame, Reader};
@@ -106,7 +107,7 @@ pub(super) fn read(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> 
     if frame.first_byte != 0x10 {
         return Err(Refusal::malformed(version, Fault::malformed("reserved flags of CONNECT are set")));
     }
-    check_flags(frame.body, version).map_err(|fault| Refusal::malformed(version, fault))?;
+    check(frame.body, version, broker.limits.user_properties).map_err(|fault| Refusal::malformed(version, fault))?;
     let mut hello = if version == Version::V5 { read_v5(frame, broker)? } else { read_v3(frame, version, broker)? };
     if hello.client_id.len() > broker.limits.client_id_length || hello.client_id.contains('\0') {
         return Err(identifier(version, "the client identifier is over limits.client_id_length or has U+0000"));
@@ -143,8 +144,12 @@ fn version(body: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// The connect flags against each other and against the length of the packet: the codec checks only a part of it.
-fn check_flags(body: &[u8], version: Version) -> Result<(), Fault> {
+/// The connect flags against each other, and every field to the end of the packet: the codec checks only a part of it.
+fn check(body: &[u8], version: Version, user_properties: usize) -> Result<(), Fault> {
+    let properties = |body: &mut Reader<'_>, allowed| {
+        let length = body.variable()?;
+        Properties::read(body.take(length)?, allowed, user_properties).map(drop)
+    };
     let mut rest = Reader(body);
     let name = rest.u16()?;
     rest.take(usize::from(name) + 1)?;
@@ -164,12 +169,12 @@ fn check_flags(body: &[u8], version: Version) -> Result<(), Fault> {
     }
     rest.u16()?;
     if version == Version::V5 {
-        rest.skip_properties()?;
+        properties(&mut rest, id::CONNECT)?;
     }
     rest.string()?;
     if will {
         if version == Version::V5 {
-            rest.skip_properties()?;
+            properties(&mut rest, id::WILL)?;
         }
         rest.string()?;
         rest.binary()?;
@@ -231,9 +236,6 @@ fn read_v5(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
     if connect.auth_data.is_some() {
         let fault = Fault::protocol("authentication data without a method"); // 3.1.2.11.10
         return Err(Refusal::malformed(version, fault));
-    }
-    if connect.user_properties.len() > broker.limits.user_properties {
-        return Err(Refusal::malformed(version, Fault { why: "too many user properties", ..Fault::TOO_LARGE }));
     }
     let will = match &connect.last_will {
         Some(will) => {

@@ -341,6 +341,9 @@ where
             }
             Packet::PubComp(id) => drop(self.session.complete(id)),
             Packet::Subscribe(packet) => {
+                if packet.filters.iter().any(|(filter, options)| options.no_local && filter.starts_with("$share/")) {
+                    return Err(End::Fault(Fault::protocol("No Local on a shared subscription"))); // MQTT-3.8.3-4
+                }
                 let codes = self.broker.subscribe(&self.session, &packet);
                 self.suback(packet.packet_id, codes);
             }

@@ -35,6 +35,9 @@ impl Fault {
         code: DisconnectReasonCode::PacketTooLarge,
         why: "the packet is larger than limits.max_packet_size",
     };
+    /// More user properties than the limit (0x95: there is no code for their number).
+    pub(super) const USER_PROPERTIES: Self =
+        Self { why: "the packet has more user properties than limits.user_properties", ..Self::TOO_LARGE };
     /// A topic name that is not valid (0x90).
     pub(super) const TOPIC_NAME: Self = Self {
         kind: ProtocolFault::TopicName,

@@ -14,6 +14,8 @@ mod encode;
 mod fault;
 mod inflight;
 pub mod listener;
+mod properties;
+mod queue;
 mod retained;
 mod session;
 mod sessions;

@@ -6,6 +6,7 @@
 
 use super::aliases::Alias;
 use super::inflight::{InFlight, Received, Resend};
+use super::queue::Queue;
 use super::shared::Group;
 use super::topic;
 use crate::config::Limits;
@@ -26,8 +27,6 @@ use tokio::sync::Notify;
 const EXPECTED_COPIES: usize = 4096;
 /// A queue longer than this stores copies of its own, so that it does not keep whole read buffers alive.
 const DETACH_FROM: usize = 256;
-/// What a queued message costs beside its bytes, in the account of `limits.queue_bytes`.
-const OVERHEAD: usize = 96;
 
 /// A message on its way to one client.
 #[derive(Debug, Clone)]
@@ -49,10 +48,6 @@ impl Delivery {
     #[must_use]
     pub(super) fn new(message: Message, qos: QoS) -> Self {
         Self { message, qos, retain: false, subscription_ids: SmallVec::new(), group: None }
-    }
-
-    fn cost(&self) -> usize {
-        self.message.size() + OVERHEAD
     }
 }
 
@@ -161,16 +156,17 @@ pub(super) struct State {
     pub(super) ended: bool,
     pub(super) subscriptions: AHashMap<ByteString, Subscription>,
     /// Retained messages found by a SUBSCRIBE; they share their memory with the store.
-    pub(super) backlog: VecDeque<Delivery>,
-    queue: VecDeque<Delivery>,
-    queue_bytes: usize,
-    queued_qos0: usize,
+    backlog: Queue,
+    queue: Queue,
     inflight: InFlight,
     /// Packet identifiers of QoS 2 messages that the client has not released yet (MQTT-4.3.3-2).
     received: AHashSet<u16>,
     /// Messages delivered by an exact subscription whose wildcard copy is still on its way.
     expected_copies: VecDeque<Message>,
+    /// The connection will fetch without being woken.
     awake: bool,
+    /// Messages of QoS 1 or 2 wait for room in the window.
+    blocked: bool,
 }
 
 impl Session {
@@ -188,14 +184,13 @@ impl Session {
             deadlines: SmallVec::new(),
             ended: false,
             subscriptions: AHashMap::new(),
-            backlog: VecDeque::new(),
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            queued_qos0: 0,
+            backlog: Queue::default(),
+            queue: Queue::default(),
             inflight: InFlight::default(),
             received: AHashSet::new(),
             expected_copies: VecDeque::new(),
             awake: false,
+            blocked: false,
         };
         Self { key, client_id, limits, metrics, gate: Arc::default(), state: Mutex::new(state) }
     }
@@ -219,7 +214,7 @@ impl Session {
     #[must_use]
     pub(super) fn queued(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.queue.len(), state.queue_bytes)
+        (state.queue.len(), state.queue.bytes())
     }
 
     /// Gives the session to a connection. What was in flight will be fetched again.
@@ -230,6 +225,7 @@ impl Session {
         state.connections += 1;
         state.inflight.reconnected();
         state.awake = true;
+        state.blocked = false;
         link.wake.notify_one();
         link
     }
@@ -245,7 +241,6 @@ impl Session {
             return false;
         }
         let window = state.terms.window;
-        let mut blocked = false;
         while out.len() < most {
             match state.inflight.resend_next(window) {
                 Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
@@ -260,19 +255,13 @@ impl Session {
             }
         }
         while out.len() < most {
-            let from_backlog = !state.backlog.is_empty();
-            let next = if from_backlog { state.backlog.front() } else { state.queue.front() };
-            let Some(next) = next else { break };
-            let alive = next.message.expires_at() > now_ms;
-            let sendable = alive && state.terms.takes(next);
-            if sendable && next.qos != QoS::AtMostOnce && !state.inflight.has_room(window) {
-                blocked = true;
-                break;
-            }
-            let taken = if from_backlog { state.backlog.pop_front() } else { state.pop() };
-            let Some(delivery) = taken else { break };
-            if !sendable {
-                self.metrics.dropped(if alive { Drop::TooLarge } else { Drop::Expired }, 1);
+            let window_open = state.inflight.has_room(window);
+            let next = state.backlog.pop(window_open).or_else(|| state.queue.pop(window_open));
+            let Some(delivery) = next else { break };
+            if delivery.message.expires_at() <= now_ms {
+                self.metrics.dropped(Drop::Expired, 1);
+            } else if !state.terms.takes(&delivery) {
+                self.metrics.dropped(Drop::TooLarge, 1);
             } else if delivery.qos == QoS::AtMostOnce {
                 out.push(Outgoing::Publish(delivery, None, false));
             } else {
@@ -280,11 +269,13 @@ impl Session {
                 out.push(Outgoing::Publish(delivery, Some(id), false));
             }
         }
-        if state.queue.len() <= self.limits.queue_messages / 4 && state.queue_bytes <= self.limits.queue_bytes / 4 {
+        if state.queue.len() <= self.limits.queue_messages / 4 && state.queue.bytes() <= self.limits.queue_bytes / 4 {
             self.gate.open();
         }
-        // With a full window the next message need not wake the connection: the next acknowledgement makes it fetch.
-        state.awake = blocked || out.len() == most;
+        // The next message wakes the connection. With a full window one of QoS 1 or 2 need not: the next
+        // acknowledgement makes the connection fetch.
+        state.awake = out.len() == most;
+        state.blocked = state.queue.has_lasting() || state.backlog.has_lasting();
         out.len() == most
     }
 
@@ -342,10 +333,10 @@ impl Session {
         }
         let full = |state: &State| {
             state.queue.len() >= self.limits.queue_messages
-                || state.queue_bytes + delivery.cost() > self.limits.queue_bytes
+                || state.queue.bytes() + Queue::cost(&delivery) > self.limits.queue_bytes
         };
-        if full(state) && delivery.qos != QoS::AtMostOnce && state.queued_qos0 > 0 {
-            let dropped = state.drop_qos0();
+        if full(state) && delivery.qos != QoS::AtMostOnce {
+            let dropped = state.queue.drop_fleeting();
             self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
         }
         if full(state) {
@@ -356,12 +347,13 @@ impl Session {
         if !online || state.queue.len() >= DETACH_FROM {
             delivery.message = delivery.message.detached();
         }
-        state.queue_bytes += delivery.cost();
-        state.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
-        state.queue.push_back(delivery);
-        state.wake();
+        let blocked = state.blocked && delivery.qos != QoS::AtMostOnce;
+        state.queue.push(delivery);
+        if !blocked {
+            state.wake();
+        }
         let pressing =
-            state.queue.len() > self.limits.queue_messages / 2 || state.queue_bytes > self.limits.queue_bytes / 2;
+            state.queue.len() > self.limits.queue_messages / 2 || state.queue.bytes() > self.limits.queue_bytes / 2;
         online && pressing && self.gate.press()
     }
 
@@ -372,7 +364,9 @@ impl Session {
         if state.backlog.len() + deliveries.len() > most {
             return false;
         }
-        state.backlog.extend(deliveries);
+        for delivery in deliveries {
+            state.backlog.push(delivery);
+        }
         state.wake();
         true
     }
@@ -386,7 +380,7 @@ impl Session {
     /// Whether another message for it would be dropped.
     pub(super) fn is_full(&self) -> bool {
         let state = self.state.lock();
-        state.queue.len() >= self.limits.queue_messages || state.queue_bytes >= self.limits.queue_bytes
+        state.queue.len() >= self.limits.queue_messages || state.queue.bytes() >= self.limits.queue_bytes
     }
 
     /// Nobody reads the queue any more: no publisher waits for it.
@@ -396,24 +390,6 @@ impl Session {
 }
 
 impl State {
-    fn pop(&mut self) -> Option<Delivery> {
-        let delivery = self.queue.pop_front()?;
-        self.queue_bytes -= delivery.cost();
-        self.queued_qos0 -= usize::from(delivery.qos == QoS::AtMostOnce);
-        if self.queue.is_empty() && self.queue.capacity() > 1024 {
-            self.queue = VecDeque::new();
-        }
-        Some(delivery)
-    }
-
-    fn drop_qos0(&mut self) -> usize {
-        let before = self.queue.len();
-        self.queue.retain(|delivery| delivery.qos != QoS::AtMostOnce);
-        self.queue_bytes = self.queue.iter().map(Delivery::cost).sum();
-        self.queued_qos0 = 0;
-        before - self.queue.len()
-    }
-
     fn wake(&mut self) {
         if !self.awake
             && let Some(link) = &self.link
@@ -439,14 +415,12 @@ impl State {
     /// The end of the session: gives back its subscriptions, and what shared groups may give to others.
     pub(super) fn end(&mut self) -> (AHashMap<ByteString, Subscription>, Vec<Delivery>) {
         self.ended = true;
-        self.queue_bytes = 0;
-        self.queued_qos0 = 0;
-        self.backlog = VecDeque::new();
+        self.backlog = Queue::default();
         self.expected_copies = VecDeque::new();
         self.received = AHashSet::new();
-        let queued = std::mem::take(&mut self.queue);
+        let queued = self.queue.drain_lasting();
         let unacknowledged = self.inflight.take_unacknowledged().chain(queued);
-        let shared = unacknowledged.filter(|d| d.group.is_some() && d.qos != QoS::AtMostOnce).collect();
+        let shared = unacknowledged.filter(|d| d.group.is_some()).collect();
         (std::mem::take(&mut self.subscriptions), shared)
     }
 }

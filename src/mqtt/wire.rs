@@ -7,13 +7,12 @@
 use crate::message::QoS;
 use crate::metrics::Version;
 use crate::mqtt::fault::Fault;
+use crate::mqtt::properties::{Properties, id};
 use bytes::BytesMut;
 use bytestring::ByteString;
 use rmqtt_codec::v5::{Disconnect, SubscriptionOptions};
 use rmqtt_codec::{v3, v5};
-use smallvec::SmallVec;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::ops::Range;
 use tokio_util::codec::Decoder;
 
 /// One packet as it lies in the read buffer.
@@ -86,43 +85,10 @@ pub(super) struct Publish<'a> {
     pub(super) packet_id: Option<NonZeroU16>,
     /// Topic name as sent; empty where a topic alias stands for it.
     pub(super) topic: &'a str,
-    /// MQTT 5 properties.
+    /// MQTT 5 properties; of an MQTT 3 packet, none.
     pub(super) properties: Properties<'a>,
     /// Application payload.
     pub(super) payload: &'a [u8],
-}
-
-/// The properties of an MQTT 5 PUBLISH; of an MQTT 3 one, nothing.
-#[derive(Debug, Default)]
-pub(super) struct Properties<'a> {
-    /// All as encoded, without their length.
-    raw: &'a [u8],
-    /// Where in `raw` those stand that end at the broker.
-    ended_here: SmallVec<[Range<usize>; 2]>,
-    /// Topic Alias.
-    pub(super) topic_alias: Option<u16>,
-    /// Message Expiry Interval in seconds.
-    pub(super) expiry: Option<u32>,
-}
-
-impl<'a> Properties<'a> {
-    /// Those to forward to MQTT 5 subscribers, in their order (MQTT-3.3.2-17: user properties keep it).
-    ///
-    /// Topic Alias concerns one connection only, and Message Expiry Interval is written anew when it is sent on.
-    #[must_use]
-    pub(super) fn forwarded(&self) -> std::borrow::Cow<'a, [u8]> {
-        if self.ended_here.is_empty() {
-            return self.raw.into();
-        }
-        let mut kept = Vec::with_capacity(self.raw.len());
-        let mut at = 0;
-        for range in &self.ended_here {
-            kept.extend_from_slice(&self.raw[at..range.start]);
-            at = range.end;
-        }
-        kept.extend_from_slice(&self.raw[at..]);
-        kept.into()
-    }
 }
 
 /// A SUBSCRIBE of any version; MQTT 3 has the default options.
@@ -144,15 +110,15 @@ pub(super) fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: us
     let Frame { first_byte, body, .. } = frame;
     match first_byte {
         0x30..=0x3f => decode_publish(first_byte, body, version, user_properties).map(Packet::Publish),
-        0x40 => ack(body, version).map(|(id, _)| Packet::PubAck(id)),
-        0x50 => ack(body, version).map(|(id, code)| Packet::PubRec(id, code)),
-        0x62 => ack(body, version).map(|(id, _)| Packet::PubRel(id)),
-        0x70 => ack(body, version).map(|(id, _)| Packet::PubComp(id)),
+        0x40 => ack(body, version, user_properties).map(|(id, _)| Packet::PubAck(id)),
+        0x50 => ack(body, version, user_properties).map(|(id, code)| Packet::PubRec(id, code)),
+        0x62 => ack(body, version, user_properties).map(|(id, _)| Packet::PubRel(id)),
+        0x70 => ack(body, version, user_properties).map(|(id, _)| Packet::PubComp(id)),
         0xc0 if body.is_empty() => Ok(Packet::Ping),
         0x10 => Err(Fault::protocol("a second CONNECT on the connection")),
         0x20 | 0x90 | 0xb0 | 0xd0 => Err(Fault::protocol("a packet that only a server sends")),
         0xf0 => Err(Fault::protocol("AUTH without an authentication method in CONNECT")),
-        _ if version == Version::V5 => decode_v5(frame),
+        _ if version == Version::V5 => decode_v5(frame, user_properties),
         _ => decode_v3(frame),
     }
 }
@@ -179,7 +145,19 @@ fn decode_v3(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
     }
 }
 
-fn decode_v5(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
+fn decode_v5(frame: Frame<'_>, user_properties: usize) -> Result<Packet<'static>, Fault> {
+    // What the codec takes for malformed is mostly a protocol error, of which the client should learn.
+    let (before, allowed) = match frame.first_byte {
+        0x82 => (2, id::SUBSCRIBE),
+        0xa2 => (2, id::UNSUBSCRIBE),
+        0xe0 => (1, id::DISCONNECT),
+        _ => return Err(Fault::malformed("reserved packet type or flags")),
+    };
+    if frame.body.len() > before {
+        let mut body = Reader(&frame.body[before..]);
+        let length = body.variable()?;
+        Properties::read(body.take(length)?, allowed, user_properties)?;
+    }
     let packet = v5::Codec::new(0, 0).decode(&mut BytesMut::from(frame.bytes))?.map(|(packet, _)| packet);
     match packet {
         Some(v5::Packet::Subscribe(v5::Subscribe { packet_id, id, topic_filters, .. })) => {
@@ -194,7 +172,7 @@ fn decode_v5(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
 }
 
 /// PUBACK, PUBREC, PUBREL, PUBCOMP: packet identifier and, in MQTT 5, a reason code and properties.
-fn ack(body: &[u8], version: Version) -> Result<(NonZeroU16, u8), Fault> {
+fn ack(body: &[u8], version: Version, user_properties: usize) -> Result<(NonZeroU16, u8), Fault> {
     let mut body = Reader(body);
     let packet_id = NonZeroU16::new(body.u16()?).ok_or(Fault::malformed("packet identifier 0"))?;
     if body.0.is_empty() {
@@ -206,14 +184,7 @@ fn ack(body: &[u8], version: Version) -> Result<(NonZeroU16, u8), Fault> {
     let code = body.u8()?;
     if !body.0.is_empty() {
         let length = body.variable()?;
-        let mut properties = Reader(body.take(length)?);
-        while !properties.0.is_empty() {
-            match properties.u8()? {
-                0x1f => properties.string()?,
-                0x26 => properties.string().and_then(|_| properties.string())?,
-                _ => return Err(Fault::malformed("a property that an acknowledgement doesn't have")),
-            };
-        }
+        Properties::read(body.take(length)?, id::ACKNOWLEDGEMENT, user_properties)?;
     }
     if body.0.is_empty() { Ok((packet_id, code)) } else { Err(Fault::malformed("trailing bytes")) }
 }
@@ -231,55 +202,11 @@ fn decode_publish(first_byte: u8, body: &[u8], version: Version, user_properties
     };
     let properties = if version == Version::V5 {
         let length = body.variable()?;
-        publish_properties(body.take(length)?, user_properties)?
+        Properties::read(body.take(length)?, id::PUBLISH, user_properties)?
     } else {
         Properties::default()
     };
     Ok(Publish { qos, retain: first_byte & 1 != 0, packet_id, topic, properties, payload: body.0 })
-}
-
-/// Checks the properties of a PUBLISH (MQTT 5, 3.3.2.3) and finds those that end here.
-fn publish_properties(raw: &[u8], user_properties: usize) -> Result<Properties<'_>, Fault> {
-    let mut found = Properties { raw, ..Properties::default() };
-    let (mut seen, mut users) = (0u64, 0usize);
-    let mut reader = Reader(raw);
-    while !reader.0.is_empty() {
-        let start = raw.len() - reader.0.len();
-        let id = reader.u8()?;
-        if id != 0x26 {
-            let bit = 1u64 << (id & 63);
-            if seen & bit != 0 {
-                return Err(Fault::protocol("a property stands twice"));
-            }
-            seen |= bit;
-        }
-        match id {
-            0x01 if reader.u8()? <= 1 => {}
-            0x02 => found.expiry = Some(reader.u32()?),
-            0x03 => drop(reader.string()?),
-            0x08 => {
-                if crate::mqtt::topic::has_wildcard(reader.string()?) {
-                    return Err(Fault::protocol("a wildcard in the response topic")); // MQTT-3.3.2-14
-                }
-            }
-            0x09 => drop(reader.binary()?),
-            0x0b => return Err(Fault::protocol("a subscription identifier from a client")), // MQTT-3.3.4-6
-            0x23 => found.topic_alias = Some(reader.u16()?),
-            0x26 => {
-                reader.string()?;
-                reader.string()?;
-                users += 1;
-                if users > user_properties {
-                    return Err(Fault { why: "more user properties than limits.user_properties", ..Fault::TOO_LARGE });
-                }
-            }
-            _ => return Err(Fault::malformed("a property that PUBLISH doesn't have")),
-        }
-        if matches!(id, 0x02 | 0x23) {
-            found.ended_here.push(start..raw.len() - reader.0.len());
-        }
-    }
-    Ok(found)
 }
 
 /// Reads the primitive types of section 1.5.
@@ -315,7 +242,11 @@ impl<'a> Reader<'a> {
         self.take(2).map(|b| u16::from_be_bytes([b[0], b[1]]))
     }
 
-    fn u32(&mut self) -> Result<u32, Fault> {
+    /// Four byte integer.
+    ///
+    /// # Errors
+    /// See [`Reader::take`].
+    pub(super) fn u32(&mut self) -> Result<u32, Fault> {
         self.take(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
     }
 
@@ -341,16 +272,11 @@ impl<'a> Reader<'a> {
         self.take(usize::from(length))
     }
 
-    /// Passes over the properties of a packet.
+    /// Variable byte integer.
     ///
     /// # Errors
     /// See [`Reader::take`].
-    pub(super) fn skip_properties(&mut self) -> Result<(), Fault> {
-        let length = self.variable()?;
-        self.take(length).map(drop)
-    }
-
-    fn variable(&mut self) -> Result<usize, Fault> {
+    pub(super) fn variable(&mut self) -> Result<usize, Fault> {
         let mut value = 0;
         for shift in [0, 7, 14, 21] {
             let byte = self.u8()?;

@@ -5,7 +5,6 @@ mod common;
 mod ends;
 mod messages;
 
-
 use common::property::{REASON, find};
 use common::{
     Answer, Broker, BrokerProcess, Puback, Publish, Pubrec, V5, V311, Value as Property, Version, Wire, eventually,

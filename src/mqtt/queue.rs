@@ -1,0 +1,128 @@
+//! Messages that wait for one client.
+//!
+//! QoS 0 and the others wait apart, because a full window must not delay QoS 0 (MQTT-3.3.4-10) and QoS 0 is the first
+//! to be dropped; numbers keep the order in which they came.
+
+use super::session::Delivery;
+use crate::message::QoS;
+use std::collections::VecDeque;
+
+/// What a waiting message costs beside its bytes.
+const OVERHEAD: usize = 96;
+/// An empty queue gives back its memory if it has grown beyond this many messages.
+const KEEP: usize = 1024;
+
+/// A queue with its own account of messages and bytes.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// QoS 0.
+    fleeting: VecDeque<(u64, Delivery)>,
+    /// QoS 1 and 2.
+    lasting: VecDeque<(u64, Delivery)>,
+    number: u64,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Number of messages.
+    pub(super) fn len(&self) -> usize {
+        self.fleeting.len() + self.lasting.len()
+    }
+
+    /// Bytes of all messages with what they cost beside.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a message of QoS 1 or 2 waits.
+    pub(super) fn has_lasting(&self) -> bool {
+        !self.lasting.is_empty()
+    }
+
+    /// What a message counts for in [`Queue::bytes`].
+    pub(super) fn cost(delivery: &Delivery) -> usize {
+        delivery.message.size() + OVERHEAD
+    }
+
+    /// Adds a message at the end.
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        self.bytes += Self::cost(&delivery);
+        self.number += 1;
+        let place = if delivery.qos == QoS::AtMostOnce { &mut self.fleeting } else { &mut self.lasting };
+        place.push_back((self.number, delivery));
+    }
+
+    /// Takes the first message; while the window is closed, the first of QoS 0.
+    pub(super) fn pop(&mut self, window_open: bool) -> Option<Delivery> {
+        let lasting = self.lasting.front().filter(|_| window_open).map(|(number, _)| *number);
+        let fleeting = self.fleeting.front().map(|(number, _)| *number);
+        let place = match (lasting, fleeting) {
+            (Some(lasting), Some(fleeting)) if lasting < fleeting => &mut self.lasting,
+            (_, Some(_)) => &mut self.fleeting,
+            (Some(_), None) => &mut self.lasting,
+            (None, None) => return None,
+        };
+        let (_, delivery) = place.pop_front()?;
+        if place.is_empty() && place.capacity() > KEEP {
+            *place = VecDeque::new();
+        }
+        self.bytes -= Self::cost(&delivery);
+        Some(delivery)
+    }
+
+    /// Drops all messages of QoS 0 and says how many.
+    pub(super) fn drop_fleeting(&mut self) -> usize {
+        let dropped = std::mem::take(&mut self.fleeting);
+        self.bytes -= dropped.iter().map(|(_, delivery)| Self::cost(delivery)).sum::<usize>();
+        dropped.len()
+    }
+
+    /// Empties the queue; gives its messages of QoS 1 and 2.
+    pub(super) fn drain_lasting(&mut self) -> impl Iterator<Item = Delivery> {
+        std::mem::take(self).lasting.into_iter().map(|(_, delivery)| delivery)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Message, NEVER, Parts};
+
+    fn delivery(qos: QoS, payload: &str) -> Delivery {
+        let (retain, publisher, expires_at) = (false, 1, NEVER);
+        let payload = payload.as_bytes();
+        let parts = Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload };
+        Delivery::new(Message::new(&parts), qos)
+    }
+
+    fn pop(queue: &mut Queue, window_open: bool) -> Option<String> {
+        let delivery = queue.pop(window_open)?;
+        Some(String::from_utf8(delivery.message.payload().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn messages_leave_in_their_order_and_qos_0_passes_a_closed_window() {
+        let mut queue = Queue::default();
+        for (qos, payload) in [(QoS::AtMostOnce, "a"), (QoS::AtLeastOnce, "b"), (QoS::AtMostOnce, "c")] {
+            queue.push(delivery(qos, payload));
+        }
+        queue.push(delivery(QoS::ExactlyOnce, "d"));
+        assert_eq!(pop(&mut queue, true).unwrap(), "a");
+        assert_eq!(pop(&mut queue, false).unwrap(), "c");
+        assert_eq!(pop(&mut queue, false), None);
+        assert_eq!(pop(&mut queue, true).unwrap(), "b");
+        assert_eq!(pop(&mut queue, true).unwrap(), "d");
+        assert_eq!((queue.len(), queue.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn dropping_qos_0_keeps_the_account() {
+        let mut queue = Queue::default();
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
+            queue.push(delivery(qos, "x"));
+        }
+        assert_eq!((queue.drop_fleeting(), queue.len()), (2, 1));
+        assert!(pop(&mut queue, true).is_some());
+        assert_eq!(queue.bytes(), 0);
+    }
+}
