@@ -31,7 +31,14 @@ impl BrokerProcess {
         if let Some(mqtt) = other_broker() {
             return Self { mqtt, http: mqtt, child: None, log };
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dockgate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+        for (name, _) in std::env::vars_os() {
+            // What the tests or their user set for themselves is no setting of this broker.
+            if name.to_string_lossy().starts_with("DOCKGATE_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .env("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0"}]"#)
             .env("DOCKGATE_HTTP__BIND", "127.0.0.1:0")
             .env("DOCKGATE_LOG__FORMAT", "json")
