@@ -34,9 +34,7 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let ledger = Arc::new(Ledger::new(Rules::default()));
-        Self {
-            hook: Hook::new(ledger, Arc::new(Silent)),
-        }
+        Self { hook: Hook::new(ledger, Arc::new(Silent)) }
     }
 
     /// What the edge does with every publish. False if it was refused.
@@ -44,11 +42,7 @@ impl Subject {
         let Some(topic) = Hook::concerns(topic) else {
             return true;
         };
-        let publisher = Publisher {
-            client_id: "backend",
-            may_speak_as_gateway: true,
-            may_command: true,
-        };
+        let publisher = Publisher { client_id: "backend", may_speak_as_gateway: true, may_command: true };
         self.hook.inspect(&publisher, topic, payload, NOW) == Verdict::Forward
     }
 }
@@ -63,11 +57,7 @@ struct Message {
 impl Message {
     fn new(value: &serde_json::Value) -> Self {
         let text = value.to_string();
-        Self {
-            places: text.match_indices(CHANGING).map(|(at, _)| at).collect(),
-            bytes: text.into_bytes(),
-            number: 0,
-        }
+        Self { places: text.match_indices(CHANGING).map(|(at, _)| at).collect(), bytes: text.into_bytes(), number: 0 }
     }
 
     fn next(&mut self) -> &[u8] {
@@ -199,11 +189,7 @@ struct Topics {
 impl Topics {
     fn new() -> Self {
         let of = |name: &str| format!("thing/product/{GATEWAY}/{name}");
-        Self {
-            services: of("services"),
-            services_reply: of("services_reply"),
-            events: of("events"),
-        }
+        Self { services: of("services"), services_reply: of("services_reply"), events: of("events") }
     }
 }
 

@@ -57,21 +57,14 @@ impl Broker {
         let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
         let (address, pid) = match rest.splitn(3, ':').collect::<Vec<_>>()[..] {
             [host, port] => (format!("{host}:{port}"), None),
-            [host, port, pid] => (
-                format!("{host}:{port}"),
-                Some(pid.parse().map_err(|_| wrong())?),
-            ),
+            [host, port, pid] => (format!("{host}:{port}"), Some(pid.parse().map_err(|_| wrong())?)),
             _ => return Err(wrong()),
         };
         let address = std::net::ToSocketAddrs::to_socket_addrs(&address)
             .map_err(|error| format!("{address}: {error}"))?
             .next()
             .ok_or_else(wrong)?;
-        Ok(Self::External {
-            name: name.to_owned(),
-            address,
-            pid,
-        })
+        Ok(Self::External { name: name.to_owned(), address, pid })
     }
 
     /// Starts the broker and waits until it accepts connections.
@@ -80,12 +73,7 @@ impl Broker {
         let port = free_port()?;
         let mut command = match self {
             Self::External { address, pid, .. } => {
-                return Ok(Running {
-                    address: *address,
-                    pid: *pid,
-                    child: None,
-                    directory,
-                });
+                return Ok(Running { address: *address, pid: *pid, child: None, directory });
             }
             Self::Dockgate => dockgate(port, directory.path())?,
             Self::Mosquitto => mosquitto(port, directory.path())?,
@@ -114,19 +102,14 @@ impl Broker {
 }
 
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn dockgate(port: u16, directory: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
     command
         .current_dir(directory)
-        .env(
-            "DOCKGATE_LISTENERS",
-            format!(r#"[{{protocol="mqtt",bind="127.0.0.1:{port}"}}]"#),
-        )
+        .env("DOCKGATE_LISTENERS", format!(r#"[{{protocol="mqtt",bind="127.0.0.1:{port}"}}]"#))
         .env("DOCKGATE_HTTP__BIND", format!("127.0.0.1:{}", free_port()?));
     Ok(command)
 }
@@ -228,7 +211,5 @@ pub(crate) fn host_rumqttd(port: u16) -> anyhow::Result<()> {
         v4: Some(HashMap::from([("1".to_owned(), listener)])),
         ..Default::default()
     };
-    rumqttd::Broker::new(configuration)
-        .start()
-        .context("rumqttd does not start")
+    rumqttd::Broker::new(configuration).start().context("rumqttd does not start")
 }

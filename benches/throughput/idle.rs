@@ -64,13 +64,9 @@ pub(crate) async fn run(clients: usize, broker: &mut Running) -> anyhow::Result<
     Ok(Idle {
         clients,
         seconds,
-        kib_per_client: before
-            .zip(after)
-            .map(|(before, after)| (after as f64 - before as f64) / clients as f64),
+        kib_per_client: before.zip(after).map(|(before, after)| (after as f64 - before as f64) / clients as f64),
         resident_mib: after.map(|kib| kib as f64 / 1024.0),
-        broker_cpu_seconds: cpu_before
-            .zip(cpu_after)
-            .map(|(before, after)| after.saturating_sub(before).as_secs_f64()),
+        broker_cpu_seconds: cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before).as_secs_f64()),
     })
 }
 

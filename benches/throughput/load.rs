@@ -89,15 +89,10 @@ impl Tally {
 }
 
 /// Runs one scenario against one broker.
-pub(crate) async fn run(
-    scenario: &Scenario,
-    plan: Plan,
-    broker: &mut Running,
-) -> anyhow::Result<Outcome> {
-    let (subscribers, publishers) =
-        tokio::time::timeout(SETUP_DEADLINE, connect_all(scenario, broker))
-            .await
-            .context("the clients were not connected and subscribed in time")??;
+pub(crate) async fn run(scenario: &Scenario, plan: Plan, broker: &mut Running) -> anyhow::Result<Outcome> {
+    let (subscribers, publishers) = tokio::time::timeout(SETUP_DEADLINE, connect_all(scenario, broker))
+        .await
+        .context("the clients were not connected and subscribed in time")??;
 
     if let Some(pid) = broker.pid {
         process::forget_peak(pid);
@@ -106,14 +101,10 @@ pub(crate) async fn run(
     let broker_cpu = broker.pid.map(process::cpu_time).transpose()?;
     let generator_cpu = process::cpu_time(generator)?;
 
-    let tally = Arc::new(Tally {
-        expected: AtomicU64::new(u64::MAX),
-        ..Tally::default()
-    });
+    let tally = Arc::new(Tally { expected: AtomicU64::new(u64::MAX), ..Tally::default() });
     let start = Instant::now();
     // Every PUBLISH of a run has one size; anything else is not what was published.
-    let body =
-        2 + scenario.topics[0].len() + 2 * usize::from(scenario.qos > 0) + plan.payload_bytes;
+    let body = 2 + scenario.topics[0].len() + 2 * usize::from(scenario.qos > 0) + plan.payload_bytes;
     let mut receiving = JoinSet::new();
     for client in subscribers {
         let tally = Arc::clone(&tally);
@@ -151,9 +142,7 @@ pub(crate) async fn run(
         while let Some(client) = publishing.join_next().await {
             kept.extend(client.ok().flatten());
         }
-        tally
-            .expected
-            .store(tally.sent.load(SeqCst) * copies, SeqCst);
+        tally.expected.store(tally.sent.load(SeqCst) * copies, SeqCst);
         tally.check_complete();
         tally.complete.notified().await;
         kept
@@ -185,17 +174,12 @@ pub(crate) async fn run(
     Ok(outcome)
 }
 
-async fn connect_all(
-    scenario: &Scenario,
-    broker: &Running,
-) -> anyhow::Result<(Vec<Client>, Vec<Client>)> {
+async fn connect_all(scenario: &Scenario, broker: &Running) -> anyhow::Result<(Vec<Client>, Vec<Client>)> {
     let mut subscribers = Vec::new();
     for (i, filter) in scenario.filters.iter().enumerate() {
         let name = format!("bench-sub-{i}");
         let mut client = Client::connect(broker.address, &name, SUBSCRIBER_BUFFER).await?;
-        client
-            .subscribe(std::slice::from_ref(filter), scenario.qos)
-            .await?;
+        client.subscribe(std::slice::from_ref(filter), scenario.qos).await?;
         subscribers.push(client);
     }
     let mut publishers = Vec::new();
@@ -258,23 +242,14 @@ async fn acknowledged(client: &mut Client) -> anyhow::Result<usize> {
     let mut count = 0;
     while let Some(packet) = client.reader.next()? {
         if packet.first != wire::PUBACK {
-            bail!(
-                "got a packet of type {:#04x} instead of a PUBACK",
-                packet.first
-            );
+            bail!("got a packet of type {:#04x} instead of a PUBACK", packet.first);
         }
         count += 1;
     }
     Ok(count)
 }
 
-async fn receive(
-    mut client: Client,
-    qos: u8,
-    body: usize,
-    start: Instant,
-    tally: &Tally,
-) -> anyhow::Result<()> {
+async fn receive(mut client: Client, qos: u8, body: usize, start: Instant, tally: &Tally) -> anyhow::Result<()> {
     let mut acknowledgements = Vec::new();
     loop {
         client.reader.fill(&client.stream).await?;
@@ -291,18 +266,14 @@ async fn receive(
             received += 1;
             duplicates += u64::from(packet.first & wire::DUP != 0);
             if qos > 0 {
-                let [high, low] = packet
-                    .identifier()
-                    .context("a PUBLISH without identifier")?;
+                let [high, low] = packet.identifier().context("a PUBLISH without identifier")?;
                 acknowledgements.extend_from_slice(&[wire::PUBACK, 2, high, low]);
             }
         }
         if received > 0 {
             tally.received.fetch_add(received, SeqCst);
             tally.duplicates.fetch_add(duplicates, Relaxed);
-            tally
-                .last_arrival
-                .fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
+            tally.last_arrival.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
             tally.check_complete();
         }
         if !acknowledgements.is_empty() {

@@ -114,10 +114,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let rounds = if options.quick { 1 } else { options.rounds };
     let plan = plan(options);
 
-    let mut report = Report {
-        settings: settings(options, rounds, plan),
-        ..Report::default()
-    };
+    let mut report = Report { settings: settings(options, rounds, plan), ..Report::default() };
     for round in 1..=usize::from(rounds) {
         for scenario in &scenarios {
             for broker in &brokers {
@@ -125,13 +122,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             }
         }
         for broker in brokers.iter().filter(|_| idle) {
-            measure_idle(
-                &runtime,
-                options.clients as usize,
-                broker,
-                round,
-                &mut report,
-            );
+            measure_idle(&runtime, options.clients as usize, broker, round, &mut report);
         }
     }
     println!("{}", report.to_text());
@@ -153,40 +144,23 @@ fn measure_load(
     round: usize,
     report: &mut Report,
 ) {
-    let outcome = broker
-        .start()
-        .and_then(|mut running| runtime.block_on(load::run(scenario, plan, &mut running)));
+    let outcome = broker.start().and_then(|mut running| runtime.block_on(load::run(scenario, plan, &mut running)));
     match outcome {
         Ok(outcome) => {
             let run = Run::new(&scenario.name, broker.name(), round, outcome);
-            eprintln!(
-                "round {round}  {scenario:<8}  {:<10}  {:>9.0}/s",
-                run.broker, run.rate
-            );
+            eprintln!("round {round}  {scenario:<8}  {:<10}  {:>9.0}/s", run.broker, run.rate);
             report.runs.push(run);
         }
         Err(error) => skip(report, &scenario.name, broker, round, &error),
     }
 }
 
-fn measure_idle(
-    runtime: &Runtime,
-    clients: usize,
-    broker: &Broker,
-    round: usize,
-    report: &mut Report,
-) {
-    let idle = broker
-        .start()
-        .and_then(|mut running| runtime.block_on(idle::run(clients, &mut running)));
+fn measure_idle(runtime: &Runtime, clients: usize, broker: &Broker, round: usize, report: &mut Report) {
+    let idle = broker.start().and_then(|mut running| runtime.block_on(idle::run(clients, &mut running)));
     match idle {
         Ok(idle) => {
             eprintln!("round {round}  {IDLE:<8}  {:<10}", broker.name());
-            report.idle.push(IdleRun {
-                broker: broker.name().to_owned(),
-                round,
-                idle,
-            });
+            report.idle.push(IdleRun { broker: broker.name().to_owned(), round, idle });
         }
         Err(error) => skip(report, IDLE, broker, round, &error),
     }
@@ -206,9 +180,7 @@ fn chosen_brokers(options: &Options) -> anyhow::Result<Vec<Broker>> {
     }
     let named = |name: &String| {
         let found = brokers.iter().find(|broker| broker.name() == name);
-        found
-            .cloned()
-            .with_context(|| format!("--only: no broker is called `{name}`"))
+        found.cloned().with_context(|| format!("--only: no broker is called `{name}`"))
     };
     options.only.iter().map(named).collect()
 }
@@ -261,8 +233,5 @@ fn runtime(threads: u16) -> anyhow::Result<Runtime> {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    Ok(builder
-        .worker_threads(usize::from(threads))
-        .enable_all()
-        .build()?)
+    Ok(builder.worker_threads(usize::from(threads)).enable_all().build()?)
 }

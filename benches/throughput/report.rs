@@ -45,9 +45,7 @@ impl Run {
             seconds,
             rate: ratio(received, seconds),
             broker_cpu_seconds: cpu,
-            cpu_micros: cpu
-                .filter(|_| outcome.received > 0)
-                .map(|cpu| cpu * 1e6 / received),
+            cpu_micros: cpu.filter(|_| outcome.received > 0).map(|cpu| cpu * 1e6 / received),
             peak_mib: outcome.peak_kib.map(|kib| kib as f64 / 1024.0),
             generator_load: ratio(outcome.generator_cpu.as_secs_f64(), seconds),
             faults: outcome.faults,
@@ -102,10 +100,7 @@ impl Report {
         for run in &self.runs {
             for fault in &run.faults {
                 let (scenario, broker, round) = (&run.scenario, &run.broker, run.round);
-                let _ = write!(
-                    text,
-                    "\nfault: {scenario}, {broker}, round {round}: {fault}"
-                );
+                let _ = write!(text, "\nfault: {scenario}, {broker}, round {round}: {fault}");
             }
             if run.duplicates > 0 {
                 let (scenario, broker, count) = (&run.scenario, &run.broker, run.duplicates);
@@ -134,9 +129,7 @@ impl Report {
     }
 
     fn of<'a>(&'a self, scenario: &'a str, broker: &'a str) -> impl Iterator<Item = &'a Run> {
-        self.runs
-            .iter()
-            .filter(move |run| run.scenario == scenario && run.broker == broker)
+        self.runs.iter().filter(move |run| run.scenario == scenario && run.broker == broker)
     }
 
     fn load_rows(&self) -> Vec<Vec<String>> {
@@ -187,15 +180,7 @@ impl Report {
     /// The first broker beside each other one, round by round: what disturbs the machine for longer than a round
     /// disturbs both.
     fn ratio_rows(&self) -> Vec<Vec<String>> {
-        let mut rows = vec![strings([
-            "ratio",
-            "",
-            "delivered/s",
-            "(min-max)",
-            "CPU/msg",
-            "(min-max)",
-            "peak memory",
-        ])];
+        let mut rows = vec![strings(["ratio", "", "delivered/s", "(min-max)", "CPU/msg", "(min-max)", "peak memory"])];
         for (scenario, brokers) in self.groups() {
             let Some((ours, others)) = brokers.split_first() else {
                 continue;
@@ -210,11 +195,7 @@ impl Report {
                     .collect();
                 let rate = Spread::of(pairs.iter().map(|(a, b)| ratio(a.rate, b.rate)));
                 let of = |pick: fn(&Run) -> Option<f64>| {
-                    Spread::of(
-                        pairs
-                            .iter()
-                            .filter_map(|(a, b)| Some(ratio(pick(a)?, pick(b)?))),
-                    )
+                    Spread::of(pairs.iter().filter_map(|(a, b)| Some(ratio(pick(a)?, pick(b)?))))
                 };
                 let micros = of(|run| run.cpu_micros);
                 let peak = of(|run| run.peak_mib);
@@ -252,23 +233,13 @@ impl Report {
             let runs = || self.idle.iter().filter(move |run| run.broker == broker);
             let each = Spread::of(runs().filter_map(|run| run.idle.kib_per_client));
             rows.push(vec![
-                runs()
-                    .map(|run| run.idle.clients)
-                    .max()
-                    .unwrap_or(0)
-                    .to_string(),
+                runs().map(|run| run.idle.clients).max().unwrap_or(0).to_string(),
                 broker.to_owned(),
                 median(Spread::of(runs().map(|run| run.idle.seconds)), 2),
                 median(each, 1),
                 range(each, 1),
-                median(
-                    Spread::of(runs().filter_map(|run| run.idle.resident_mib)),
-                    0,
-                ),
-                median(
-                    Spread::of(runs().filter_map(|run| run.idle.broker_cpu_seconds)),
-                    2,
-                ),
+                median(Spread::of(runs().filter_map(|run| run.idle.resident_mib)), 0),
+                median(Spread::of(runs().filter_map(|run| run.idle.broker_cpu_seconds)), 2),
             ]);
         }
         rows
@@ -292,11 +263,7 @@ impl Spread {
             1 => sorted[middle],
             _ => (sorted.get(middle)? + sorted.get(middle.checked_sub(1)?)?) / 2.0,
         };
-        Some(Self {
-            min: *sorted.first()?,
-            median,
-            max: *sorted.last()?,
-        })
+        Some(Self { min: *sorted.first()?, median, max: *sorted.last()? })
     }
 }
 
@@ -309,9 +276,7 @@ fn median(spread: Option<Spread>, digits: usize) -> String {
 }
 
 fn range(spread: Option<Spread>, digits: usize) -> String {
-    spread.map_or("-".to_owned(), |s| {
-        format!("({:.digits$}-{:.digits$})", s.min, s.max)
-    })
+    spread.map_or("-".to_owned(), |s| format!("({:.digits$}-{:.digits$})", s.min, s.max))
 }
 
 fn strings<const N: usize>(names: [&str; N]) -> Vec<String> {
@@ -321,15 +286,8 @@ fn strings<const N: usize>(names: [&str; N]) -> Vec<String> {
 /// Columns of equal width, the first two to the left, numbers to the right.
 fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|c| {
-            rows.iter()
-                .filter_map(|row| row.get(c))
-                .map(String::len)
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    let widths: Vec<usize> =
+        (0..columns).map(|c| rows.iter().filter_map(|row| row.get(c)).map(String::len).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();

@@ -32,20 +32,12 @@ impl Scenario {
             "pairs" => (numbered(50), numbered(50), 1),
             _ => return None,
         };
-        Some(Self {
-            name: name.to_owned(),
-            topics,
-            filters,
-            copies,
-            qos,
-        })
+        Some(Self { name: name.to_owned(), topics, filters, copies, qos })
     }
 
     /// Every shape at QoS 0 and 1.
     pub(crate) fn all() -> Vec<Self> {
-        let names = SHAPES
-            .iter()
-            .flat_map(|shape| [format!("{shape}0"), format!("{shape}1")]);
+        let names = SHAPES.iter().flat_map(|shape| [format!("{shape}0"), format!("{shape}1")]);
         names.filter_map(|name| Self::named(&name)).collect()
     }
 }

@@ -94,15 +94,9 @@ impl PublishBatch {
         let header = one.len() - body.len();
         let identifiers = match qos {
             0 => Vec::new(),
-            _ => (0..messages)
-                .map(|i| i * one.len() + header + identifier)
-                .collect(),
+            _ => (0..messages).map(|i| i * one.len() + header + identifier).collect(),
         };
-        Self {
-            bytes: one.repeat(messages),
-            identifiers,
-            next_identifier: 1,
-        }
+        Self { bytes: one.repeat(messages), identifiers, next_identifier: 1 }
     }
 
     /// The bytes of the next write. Identifiers go round through 1..=65535 [MQTT-2.3.1-1]; the window of
@@ -156,11 +150,7 @@ pub(crate) struct PacketReader {
 
 impl PacketReader {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self {
-            buffer: vec![0; bytes],
-            start: 0,
-            end: 0,
-        }
+        Self { buffer: vec![0; bytes], start: 0, end: 0 }
     }
 
     /// Waits for bytes and takes as many as the buffer holds. An end of stream is an error: nothing here expects one.
@@ -177,10 +167,7 @@ impl PacketReader {
             stream.readable().await?;
             match stream.try_read(&mut self.buffer[self.end..]) {
                 Ok(0) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the broker closed the connection",
-                    ));
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed the connection"));
                 }
                 Ok(bytes) => {
                     self.end += bytes;
@@ -219,10 +206,7 @@ impl PacketReader {
         let body = self.start + header..self.start + header + length;
         let first = bytes[0];
         self.start = body.end;
-        Ok(Some(Packet {
-            first,
-            body: &self.buffer[body],
-        }))
+        Ok(Some(Packet { first, body: &self.buffer[body] }))
     }
 }
 
@@ -235,26 +219,17 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects with a clean session and waits for the CONNACK. `read_buffer` is what one read can take.
-    pub(crate) async fn connect(
-        address: SocketAddr,
-        client_id: &str,
-        read_buffer: usize,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr, client_id: &str, read_buffer: usize) -> anyhow::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         };
         let socket = socket.context("no socket; is `ulimit -n` above the number of clients?")?;
         socket.set_send_buffer_size(SEND_BUFFER)?;
-        let stream = socket
-            .connect(address)
-            .await
-            .with_context(|| format!("client {client_id} cannot connect to {address}"))?;
+        let stream =
+            socket.connect(address).await.with_context(|| format!("client {client_id} cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
-        let mut client = Self {
-            stream,
-            reader: PacketReader::with_capacity(read_buffer),
-        };
+        let mut client = Self { stream, reader: PacketReader::with_capacity(read_buffer) };
         client.stream.write_all(&connect_packet(client_id)).await?;
         let connack = client.expect(CONNACK, client_id).await?;
         match connack.as_slice() {
@@ -265,9 +240,7 @@ impl Client {
 
     /// Subscribes and waits until every filter is granted.
     pub(crate) async fn subscribe(&mut self, filters: &[String], qos: u8) -> anyhow::Result<()> {
-        self.stream
-            .write_all(&subscribe_packet(filters, qos))
-            .await?;
+        self.stream.write_all(&subscribe_packet(filters, qos)).await?;
         let suback = self.expect(SUBACK, "subscriber").await?;
         if suback.len() != 2 + filters.len() || suback[2..].iter().any(|code| *code != qos) {
             bail!("SUBACK {suback:02x?} to {filters:?} at QoS {qos}");
@@ -281,15 +254,9 @@ impl Client {
                 if packet.first == first {
                     return Ok(packet.body.to_vec());
                 }
-                bail!(
-                    "{who} got a packet of type {:#04x} instead of {first:#04x}",
-                    packet.first
-                );
+                bail!("{who} got a packet of type {:#04x} instead of {first:#04x}", packet.first);
             }
-            self.reader
-                .fill(&self.stream)
-                .await
-                .with_context(|| format!("{who} waits for {first:#04x}"))?;
+            self.reader.fill(&self.stream).await.with_context(|| format!("{who} waits for {first:#04x}"))?;
         }
     }
 }
