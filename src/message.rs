@@ -67,6 +67,9 @@ impl Message {
         Self::build_in(&mut BytesMut::with_capacity(Self::size_of(parts)), parts)
     }
 
+    /// The most by which a message is larger than the PUBLISH that it came in.
+    pub const OVERHEAD: usize = HEADER;
+
     /// Bytes that [`Message::build_in`] will write.
     #[must_use]
     pub fn size_of(parts: &Parts<'_>) -> usize {

@@ -145,11 +145,6 @@ impl Server {
     /// [`RunError`] if the broker cannot go on.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for (listener, address) in self.listeners.into_iter().zip(&self.mqtt_addresses) {
-            tracing::info!(protocol = "mqtt", %address, "listening");
-            tokio::spawn(listener::accept(listener, self.broker.clone(), stop.clone(), tasks.clone()));
-        }
-        tracing::info!(protocol = "http", address = %self.http_address, "listening");
         let housekeeping = tokio::spawn(keep_house(self.broker.clone(), self.ledger, self.hook));
         let deadlines = tokio::spawn({
             let broker = self.broker.clone();
@@ -157,6 +152,11 @@ impl Server {
         });
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
+        for (listener, address) in self.listeners.into_iter().zip(&self.mqtt_addresses) {
+            tracing::info!(protocol = "mqtt", %address, "listening");
+            tokio::spawn(listener::accept(listener, self.broker.clone(), stop.clone(), tasks.clone()));
+        }
+        tracing::info!(protocol = "http", address = %self.http_address, "listening");
 
         let ended = match watchdog {
             Ok(mut watchdog) => {
@@ -171,7 +171,7 @@ impl Server {
             }
         };
 
-        tracing::info!(connections = self.broker.connections(), "stopping");
+        tracing::info!(connections = self.broker.sockets(), "stopping");
         self.health.not_ready(Reason::Stopping, "the broker is stopping");
         stop.cancel();
         tasks.close();
@@ -183,7 +183,7 @@ impl Server {
         });
         self.broker.shut_down();
         if drained.await.is_err() {
-            tracing::warn!(connections = self.broker.connections(), "some connections did not end in time");
+            tracing::warn!(connections = self.broker.sockets(), "some connections did not end in time");
         }
         housekeeping.abort();
         deadlines.abort();

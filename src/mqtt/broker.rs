@@ -37,7 +37,10 @@ pub struct Broker {
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
+    /// Connections that have a place under `limits.connections`.
     pub(super) connections: AtomicUsize,
+    /// Those, and the ones that are being refused or say good-bye.
+    pub(super) sockets: AtomicUsize,
     keys: AtomicU64,
 }
 
@@ -76,6 +79,7 @@ impl Broker {
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
             connections: AtomicUsize::new(0),
+            sockets: AtomicUsize::new(0),
             keys: AtomicU64::new(1),
         }
     }
@@ -184,10 +188,10 @@ impl Broker {
         }
     }
 
-    /// Number of connections, those without CONNACK included.
+    /// Number of open sockets, those without CONNACK included.
     #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
+    pub fn sockets(&self) -> usize {
+        self.sockets.load(Relaxed)
     }
 
     /// Brings the gauges up to date that would cost too much to keep so all the time.

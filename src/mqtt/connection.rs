@@ -11,6 +11,7 @@ use super::connect::{self, Hello, Refusal};
 use super::encode::{self, Ack, PublishHeader};
 use super::fault::Fault;
 use super::inflight::Received;
+use super::listener::Place;
 use super::session::{Kick, Link, Outgoing, Session};
 use super::sessions::Ending;
 use super::topic;
@@ -18,7 +19,7 @@ use super::traffic::Traffic;
 use super::wire::{self, Packet, Publish};
 use crate::access::Identity;
 use crate::logging::RateLimit;
-use crate::message::{NEVER, Parts, QoS};
+use crate::message::{Message, NEVER, Parts, QoS};
 use crate::metrics::{ConnectRefusal, Disconnect, Version};
 use crate::route::{Batch, Subscriber};
 use ahash::AHashMap;
@@ -41,6 +42,9 @@ const OUTPUT_TARGET: usize = 64 << 10;
 const OUTPUT_LIMIT: usize = 256 << 10;
 /// Packets fetched from the session at a time.
 const FETCH: usize = 64;
+/// Memory for the messages of one batch, which lives as long as the last of them: small enough for a queue that holds
+/// one of each batch.
+const ARENA: usize = 4 << 10;
 /// Topic aliases that a client gets, if it wants as many: a dock has a handful of topics.
 const OWN_ALIASES: u16 = 16;
 /// Smallest and largest read.
@@ -69,7 +73,7 @@ enum End {
 }
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, full: bool)
+pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
@@ -77,7 +81,7 @@ where
     let mut input = BytesMut::new();
     let deadline = broker.limits.connect_timeout;
     let hello = match timeout(deadline, handshake(&broker, &mut read, &mut input)).await {
-        Ok(Ok(hello)) if full => Err(Refusal::busy(hello.terms.version)),
+        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version)),
         Ok(hello) => hello,
         Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
     };
@@ -87,7 +91,10 @@ where
     });
     let (hello, (joined, old_will)) = match joined {
         Ok(joined) => joined,
-        Err(refusal) => return refuse(&broker, read, write, peer, refusal).await,
+        Err(refusal) => {
+            drop(place);
+            return refuse(&broker, read, write, peer, refusal).await;
+        }
     };
     if let Some(will) = old_will {
         broker.publish_will(&hello.client_id, &will).await;
@@ -101,7 +108,7 @@ where
     hello.accept(joined.present, &broker, &mut output);
     let mut connection = Connection::new(broker, read, write, input, output, &hello, joined.session, joined.link);
     let end = connection.run().await;
-    connection.finish(peer, end).await;
+    connection.finish(peer, end, place).await;
 }
 
 async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)
@@ -304,9 +311,11 @@ where
                 break Ok(());
             }
             at += frame.bytes.len();
-            // Messages are a little larger than their packets: one allocation serves most of a batch.
-            if arena.capacity() < frame.bytes.len() + 32 {
-                arena = BytesMut::with_capacity((input.len() - at + frame.bytes.len()) * 5 / 4 + 64);
+            // A message is at most so much larger than its packet: one allocation serves several small ones.
+            let room = frame.bytes.len() + Message::OVERHEAD;
+            if arena.capacity() < room {
+                let all = input.len() - at + room;
+                arena = BytesMut::with_capacity(all.min(ARENA).max(room));
             }
             let user_properties = self.broker.limits.user_properties;
             let packet = wire::decode(frame, self.version, user_properties).map_err(End::Fault);
@@ -476,7 +485,7 @@ where
 
     /// Moves messages from the session into the output. Says whether there are more.
     fn fetch(&mut self) -> bool {
-        let mut fetched = Vec::new();
+        let mut fetched = Vec::with_capacity(FETCH);
         let now_ms = self.broker.clock.now_ms();
         let more = self.session.fetch(&self.link, &mut fetched, FETCH, now_ms);
         let mut traffic = Traffic::default();
@@ -553,7 +562,7 @@ where
     }
 
     /// The end: what was accepted is delivered, the client is told why where it can be, the session learns of it.
-    async fn finish(mut self, peer: SocketAddr, end: End) {
+    async fn finish(mut self, peer: SocketAddr, end: End, place: Option<Place>) {
         static FAULTS: RateLimit = RateLimit::per_second(5);
         let (why, code, text) = match &end {
             End::Client { .. } => (Disconnect::Client, None, ""),
@@ -599,6 +608,7 @@ where
             disconnect.reason_string = (self.problem_info && !text.is_empty()).then(|| ByteString::from_static(text));
             encode::v5(&mut self.output, disconnect.into());
         }
+        drop(place);
         if !matches!(end, End::WriteTimeout | End::Io(_)) {
             farewell(&mut self.read, &mut self.write, &mut self.output).await;
         }

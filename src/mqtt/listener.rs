@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::connection;
 use crate::logging::RateLimit;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -34,16 +34,36 @@ pub async fn accept(listener: TcpListener, broker: Arc<Broker>, stop: Cancellati
 }
 
 async fn serve(broker: Arc<Broker>, stream: TcpStream, peer: std::net::SocketAddr) {
-    let before = broker.connections.fetch_add(1, Relaxed);
-    // One more is listened to as far as its CONNECT, so that it can be told that there is no room.
-    let full = before >= broker.limits.connections;
-    if before < broker.limits.connections.saturating_mul(2) {
+    // Without a place a client is listened to as far as its CONNECT, so that it can be told; above this it is not.
+    let socket = Place::take(&broker, |broker| &broker.sockets, broker.limits.connections.saturating_mul(2));
+    if socket.is_some() {
+        let place = Place::take(&broker, |broker| &broker.connections, broker.limits.connections);
         // Without it a small answer may wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
         }
         let (read, write) = stream.into_split();
-        connection::serve(broker.clone(), read, write, peer, full).await;
+        connection::serve(broker.clone(), read, write, peer, place).await;
     }
-    broker.connections.fetch_sub(1, Relaxed);
+}
+
+/// One of a limited number of places, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    broker: Arc<Broker>,
+    count: fn(&Broker) -> &AtomicUsize,
+}
+
+impl Place {
+    fn take(broker: &Arc<Broker>, count: fn(&Broker) -> &AtomicUsize, most: usize) -> Option<Self> {
+        let one_more = |taken| (taken < most).then_some(taken + 1);
+        count(broker).fetch_update(Relaxed, Relaxed, one_more).ok()?;
+        Some(Self { broker: broker.clone(), count })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        (self.count)(&self.broker).fetch_sub(1, Relaxed);
+    }
 }

@@ -25,8 +25,6 @@ use tokio::sync::Notify;
 
 /// Copies that a session with overlapping exact and wildcard subscriptions waits to drop.
 const EXPECTED_COPIES: usize = 4096;
-/// A queue longer than this stores copies of its own, so that it does not keep whole read buffers alive.
-const DETACH_FROM: usize = 256;
 
 /// A message on its way to one client.
 #[derive(Debug, Clone)]
@@ -344,7 +342,8 @@ impl Session {
             self.metrics.dropped(why, 1);
             return false;
         }
-        if !online || state.queue.len() >= DETACH_FROM {
+        // It may wait for days: it must not keep its neighbours in the read buffer alive.
+        if !online {
             delivery.message = delivery.message.detached();
         }
         let blocked = state.blocked && delivery.qos != QoS::AtMostOnce;
