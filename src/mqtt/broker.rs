@@ -121,13 +121,13 @@ impl Broker {
                     properties: &[],
                     payload: &refusal.reply_payload,
                 };
-                self.route.publish(&Message::new(&answer), batch);
+                self.route.publish(Message::new(&answer), batch);
                 return Accepted::Quota(refusal.reason);
             }
         }
         let message = Message::build_in(arena, parts);
         let retained = if parts.retain { self.retain(who, &message) } else { Ok(()) };
-        let delivered = self.route.publish(&message, batch);
+        let delivered = self.route.publish(message, batch);
         match retained {
             Err(full) => Accepted::Quota(full.to_string()),
             Ok(()) if delivered => Accepted::Delivered,
@@ -145,6 +145,11 @@ impl Broker {
             }
         }
         retained
+    }
+
+    /// Delivers what `batch` has collected as far as that needs no waiting: before subscriptions change.
+    pub fn deliver(&self, batch: &mut Batch) {
+        self.route.deliver(batch);
     }
 
     /// Sends what `batch` has collected. If something has to be waited for first, says what: wait, and send again.

@@ -350,6 +350,7 @@ where
             }
             Packet::PubComp(id) => drop(self.session.complete(id)),
             Packet::Subscribe(packet) => {
+                self.broker.deliver(&mut self.batch);
                 if packet.filters.iter().any(|(filter, options)| options.no_local && filter.starts_with("$share/")) {
                     return Err(End::Fault(Fault::protocol("No Local on a shared subscription"))); // MQTT-3.8.3-4
                 }
@@ -357,6 +358,7 @@ where
                 self.suback(packet.packet_id, codes);
             }
             Packet::Unsubscribe(packet_id, filters) => {
+                self.broker.deliver(&mut self.batch);
                 let status = self.broker.unsubscribe(&self.session, &filters);
                 if self.version == Version::V5 {
                     let (properties, reason_string) = (Vec::new(), None);
@@ -499,7 +501,7 @@ where
                         packet_id,
                         dup,
                         retain: delivery.retain,
-                        subscription_ids: &delivery.subscription_ids,
+                        subscription_ids: delivery.ids.as_slice(),
                         alias: self.own_aliases.of(&delivery.message),
                     };
                     encode::publish(&mut self.output, &delivery.message, &header, self.version, now_ms);

@@ -3,7 +3,7 @@
 //! Packet identifiers are given out one after the other, so that a ring of slots serves for everything: look-up by
 //! identifier, acknowledgements in any order, and redelivery in the order of the first sending (MQTT-4.6.0-1).
 
-use super::session::Delivery;
+use super::delivery::Delivery;
 use crate::message::QoS;
 use std::collections::VecDeque;
 use std::num::NonZeroU16;

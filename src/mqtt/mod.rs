@@ -10,6 +10,7 @@ pub mod broker;
 mod connect;
 mod connection;
 mod deadlines;
+mod delivery;
 mod encode;
 mod fault;
 mod inflight;

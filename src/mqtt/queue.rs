@@ -3,7 +3,7 @@
 //! QoS 0 and the others wait apart, because a full window must not delay QoS 0 (MQTT-3.3.4-10) and QoS 0 is the first
 //! to be dropped; numbers keep the order in which they came.
 
-use super::session::Delivery;
+use super::delivery::Delivery;
 use crate::message::QoS;
 use std::collections::VecDeque;
 
@@ -16,10 +16,11 @@ const KEEP: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// QoS 0.
-    fleeting: VecDeque<(u64, Delivery)>,
+    fleeting: VecDeque<Delivery>,
     /// QoS 1 and 2.
-    lasting: VecDeque<(u64, Delivery)>,
-    number: u64,
+    lasting: VecDeque<Delivery>,
+    /// Of the last message; it wraps around, which no queue is long enough to notice.
+    number: u32,
     bytes: usize,
 }
 
@@ -45,24 +46,26 @@ impl Queue {
     }
 
     /// Adds a message at the end.
-    pub(super) fn push(&mut self, delivery: Delivery) {
+    pub(super) fn push(&mut self, mut delivery: Delivery) {
         self.bytes += Self::cost(&delivery);
-        self.number += 1;
+        self.number = self.number.wrapping_add(1);
+        delivery.number = self.number;
         let place = if delivery.qos == QoS::AtMostOnce { &mut self.fleeting } else { &mut self.lasting };
-        place.push_back((self.number, delivery));
+        place.push_back(delivery);
     }
 
     /// Takes the first message; while the window is closed, the first of QoS 0.
     pub(super) fn pop(&mut self, window_open: bool) -> Option<Delivery> {
-        let lasting = self.lasting.front().filter(|_| window_open).map(|(number, _)| *number);
-        let fleeting = self.fleeting.front().map(|(number, _)| *number);
+        let age = |delivery: &Delivery| self.number.wrapping_sub(delivery.number);
+        let lasting = self.lasting.front().filter(|_| window_open).map(age);
+        let fleeting = self.fleeting.front().map(age);
         let place = match (lasting, fleeting) {
-            (Some(lasting), Some(fleeting)) if lasting < fleeting => &mut self.lasting,
+            (Some(lasting), Some(fleeting)) if lasting > fleeting => &mut self.lasting,
             (_, Some(_)) => &mut self.fleeting,
             (Some(_), None) => &mut self.lasting,
             (None, None) => return None,
         };
-        let (_, delivery) = place.pop_front()?;
+        let delivery = place.pop_front()?;
         if place.is_empty() && place.capacity() > KEEP {
             *place = VecDeque::new();
         }
@@ -73,13 +76,13 @@ impl Queue {
     /// Drops all messages of QoS 0 and says how many.
     pub(super) fn drop_fleeting(&mut self) -> usize {
         let dropped = std::mem::take(&mut self.fleeting);
-        self.bytes -= dropped.iter().map(|(_, delivery)| Self::cost(delivery)).sum::<usize>();
+        self.bytes -= dropped.iter().map(Self::cost).sum::<usize>();
         dropped.len()
     }
 
     /// Empties the queue; gives its messages of QoS 1 and 2.
     pub(super) fn drain_lasting(&mut self) -> impl Iterator<Item = Delivery> {
-        std::mem::take(self).lasting.into_iter().map(|(_, delivery)| delivery)
+        std::mem::take(self).lasting.into_iter()
     }
 }
 

@@ -5,6 +5,7 @@
 //! written, and never while another lock of the broker is taken.
 
 use super::aliases::Alias;
+use super::delivery::Delivery;
 use super::inflight::{InFlight, Received, Resend};
 use super::queue::Queue;
 use super::shared::Group;
@@ -25,29 +26,6 @@ use tokio::sync::Notify;
 
 /// Copies that a session with overlapping exact and wildcard subscriptions waits to drop.
 const EXPECTED_COPIES: usize = 4096;
-
-/// A message on its way to one client.
-#[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    /// The message.
-    pub(super) message: Message,
-    /// QoS of this delivery: the lower of publish and subscription.
-    pub(super) qos: QoS,
-    /// RETAIN flag of this delivery.
-    pub(super) retain: bool,
-    /// Identifiers of the matching subscriptions.
-    pub(super) subscription_ids: SmallVec<[u32; 2]>,
-    /// The shared group that chose this session.
-    pub(super) group: Option<Arc<Group>>,
-}
-
-impl Delivery {
-    /// A delivery without RETAIN and subscription identifiers.
-    #[must_use]
-    pub(super) fn new(message: Message, qos: QoS) -> Self {
-        Self { message, qos, retain: false, subscription_ids: SmallVec::new(), group: None }
-    }
-}
 
 /// What a connection has to send.
 #[derive(Debug)]
@@ -435,7 +413,7 @@ impl Terms {
             packet_id: (delivery.qos != QoS::AtMostOnce).then_some(NonZeroU16::MIN),
             dup: false,
             retain: false,
-            subscription_ids: &delivery.subscription_ids,
+            subscription_ids: delivery.ids.as_slice(),
             // The largest form that it may take.
             alias: if self.topic_alias_max > 0 { Alias::Defines(1) } else { Alias::None },
         };
@@ -448,37 +426,31 @@ impl Subscriber for Session {
         self.key
     }
 
-    fn deliver(&self, message: &Message, matching: &[Options], via: Via) -> Option<Arc<Gate>> {
-        let mut state = self.state.lock();
+    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Arc<Gate>> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         let all;
-        let matching = match via {
-            Via::Exact => matching,
-            Via::ExactAndWildcard => {
-                if state.expected_copies.len() < EXPECTED_COPIES {
-                    state.expected_copies.push_back(message.clone());
-                }
-                all = state.options_matching(message.topic());
+        let matching = match (via, messages.first()) {
+            (Via::ExactAndWildcard, Some(first)) => {
+                all = state.options_matching(first.topic());
                 &all[..]
             }
-            Via::Wildcard => {
-                if let Some(at) = state.expected_copies.iter().position(|copy| copy.is_same(message)) {
-                    state.expected_copies.remove(at);
-                    return None;
-                }
-                matching
-            }
+            _ => matching,
         };
-        let own = message.publisher() == self.key;
-        let mut wanted = matching.iter().filter(|options| !(own && options.no_local)).peekable();
-        wanted.peek()?;
-        let mut delivery = Delivery::new(message.clone(), QoS::AtMostOnce);
-        for options in wanted {
-            delivery.qos = delivery.qos.max(options.qos);
-            delivery.retain |= options.retain_as_published && message.retain();
-            delivery.subscription_ids.extend(options.id.map(std::num::NonZeroU32::get));
+        let mut pressed = false;
+        for message in messages {
+            if via == Via::ExactAndWildcard && state.expected_copies.len() < EXPECTED_COPIES {
+                state.expected_copies.push_back(message.clone());
+            }
+            if via == Via::Wildcard
+                && let Some(at) = state.expected_copies.iter().position(|copy| copy.is_same(message))
+            {
+                state.expected_copies.remove(at);
+            } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
+                pressed |= self.enqueue(state, delivery);
+            }
         }
-        delivery.qos = delivery.qos.min(message.qos());
-        self.enqueue(&mut state, delivery).then(|| self.gate.clone())
+        pressed.then(|| self.gate.clone())
     }
 }
 

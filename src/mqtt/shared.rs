@@ -3,7 +3,8 @@
 //! A group is one subscriber to its filter, and passes each message to one of its members. Two filters of one group
 //! name are two groups.
 
-use super::session::{Delivery, Session};
+use super::delivery::Delivery;
+use super::session::Session;
 use crate::message::Message;
 use crate::route::{Gate, Options, Subscriber, Via};
 use parking_lot::Mutex;
@@ -70,9 +71,7 @@ impl Group {
     /// Gives a message to the next member.
     pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Option<Arc<Gate>> {
         let (session, options) = self.choose()?;
-        let mut delivery = Delivery::new(message.clone(), options.qos.min(message.qos()));
-        delivery.retain = options.retain_as_published && message.retain();
-        delivery.subscription_ids.extend(options.id.map(std::num::NonZeroU32::get));
+        let mut delivery = Delivery::of(message, &[options], false)?; // No Local is not for groups (MQTT-3.8.3-4).
         delivery.group = Some(self.clone());
         session.deliver_shared(delivery)
     }
@@ -87,7 +86,7 @@ impl Subscriber for SharedSubscriber {
         self.0.key
     }
 
-    fn deliver(&self, message: &Message, _: &[Options], _: Via) -> Option<Arc<Gate>> {
-        self.0.pass(message)
+    fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Option<Arc<Gate>> {
+        messages.iter().filter_map(|message| self.0.pass(message)).last()
     }
 }

@@ -1,7 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
 use super::broker::Broker;
-use super::session::{Delivery, Session, Subscription};
+use super::delivery::Delivery;
+use super::session::{Session, Subscription};
 use super::shared::{Group, SharedSubscriber};
 use super::topic::{self, Filter};
 use super::wire::Subscribe;
@@ -107,13 +108,10 @@ impl Broker {
         if found.is_empty() {
             return true;
         }
-        let deliveries = found.into_iter().filter(|m| !(options.no_local && m.publisher() == session.key()));
-        let deliveries = deliveries.map(|message| {
-            let qos = options.qos.min(message.qos());
-            let mut delivery = Delivery::new(message, qos);
+        let deliveries = found.iter().filter_map(|message| {
+            let mut delivery = Delivery::of(message, &[options], message.publisher() == session.key())?;
             delivery.retain = true; // MQTT-3.3.1-8
-            delivery.subscription_ids.extend(options.id.map(std::num::NonZeroU32::get));
-            delivery
+            Some(delivery)
         });
         session.enqueue_retained(deliveries.collect(), 2 * self.limits.retained_messages)
     }

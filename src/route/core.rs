@@ -21,7 +21,9 @@ use parking_lot::Mutex;
 use rumqttd::local::{LinkRx, LinkTx};
 use rumqttd::protocol::{Packet, Publish};
 use rumqttd::{Broker, Config, Notification, RouterConfig};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 /// Bytes in a lane that have not come out yet; more wait outside.
@@ -29,6 +31,8 @@ const LANE_BYTES: usize = 4 << 20;
 /// A log drops its oldest segment when it has this many: so `LANE_BYTES` are never dropped unread.
 const SEGMENTS: usize = 6;
 const SEGMENT_BYTES: usize = 1 << 20;
+/// Messages taken out of a lane at a time.
+const RECEIVE: usize = 256;
 
 /// The routing core could not be started or has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -138,29 +142,39 @@ impl Lane {
         self.down.load(SeqCst)
     }
 
-    /// The next message at the lane's far end.
+    /// Waits for messages at the lane's far end and adds those that are there to `received`.
     ///
     /// # Errors
     /// [`CoreDown`] when the routing core has ended.
-    pub async fn receive(&self, end: &mut LaneEnd) -> Result<Message, CoreDown> {
+    pub async fn receive(&self, end: &mut LaneEnd, received: &mut Vec<Message>) -> Result<(), CoreDown> {
+        let (mut bytes, mut paused) = (0, false);
+        let mut next = end.0.next().await.map_err(|_| self.went_down())?;
         loop {
-            match end.0.next().await {
-                Ok(Some(Notification::Forward(forward))) => {
-                    let bytes = forward.publish.payload;
-                    let before = self.inflight.fetch_sub(bytes.len(), SeqCst);
-                    if before > LANE_BYTES / 2 || before == bytes.len() {
-                        self.room.notify_waiters();
-                    }
-                    if let Some(message) = Message::from_bytes(bytes) {
-                        return Ok(message);
-                    }
+            match next {
+                Some(Notification::Forward(forward)) => {
+                    bytes += forward.publish.payload.len();
+                    received.extend(Message::from_bytes(forward.publish.payload));
                 }
-                // The router pauses a link after 200 messages until it is told to go on.
-                Ok(Some(Notification::Unschedule)) => end.0.wake().await.map_err(|_| self.went_down())?,
-                Ok(_) => {}
-                Err(_) => return Err(self.went_down()),
+                Some(Notification::Unschedule) => paused = true,
+                _ => {}
+            }
+            if received.len() >= RECEIVE {
+                break;
+            }
+            match poll_once(end.0.next()) {
+                Poll::Ready(another) => next = another.map_err(|_| self.went_down())?,
+                Poll::Pending => break,
             }
         }
+        // The router pauses a link after 200 messages until it is told to go on.
+        if paused {
+            end.0.wake().await.map_err(|_| self.went_down())?;
+        }
+        let before = self.inflight.fetch_sub(bytes, SeqCst);
+        if before > LANE_BYTES / 2 || before == bytes {
+            self.room.notify_waiters();
+        }
+        Ok(())
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -196,6 +210,11 @@ impl Lane {
     }
 }
 
+/// What a future has to say right now.
+fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,9 +247,13 @@ mod tests {
                 }
             }
         });
-        for n in 0..MESSAGES {
-            let message = lane.receive(&mut end).await.unwrap();
-            assert_eq!(message.payload()[..4], n.to_be_bytes());
+        let (mut received, mut n) = (Vec::new(), 0u32);
+        while n < MESSAGES {
+            lane.receive(&mut end, &mut received).await.unwrap();
+            for message in received.drain(..) {
+                assert_eq!(message.payload()[..4], n.to_be_bytes());
+                n += 1;
+            }
             assert!(lane.inflight() <= LANE_BYTES);
         }
         sender.await.unwrap();
@@ -242,6 +265,8 @@ mod tests {
         let (lane, mut end) = start(1).unwrap().remove(0);
         let big = vec![7; 2 * LANE_BYTES];
         assert!(lane.try_send(&mut vec![message(&big)]));
-        assert_eq!(lane.receive(&mut end).await.unwrap().payload().len(), big.len());
+        let mut received = Vec::new();
+        lane.receive(&mut end, &mut received).await.unwrap();
+        assert_eq!(received[0].payload().len(), big.len());
     }
 }

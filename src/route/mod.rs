@@ -25,6 +25,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use wildcard::Wildcards;
 
+/// Messages delivered together; a subscriber that is behind is noticed after so many.
+const RUN: usize = 64;
+
 /// What a subscription asks for (MQTT 5, 3.8.3.1); the same whatever filter it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -43,10 +46,11 @@ pub trait Subscriber: Send + Sync + std::fmt::Debug {
     /// Tells subscribers apart.
     fn key(&self) -> u64;
 
-    /// Takes a message for the subscriptions that match it. Called with no lock of the route held; never blocks.
+    /// Takes messages on one topic for the subscriptions that match it. Called with no lock of the route held; never
+    /// blocks.
     ///
     /// Returns the gate that the publisher should wait at, if there is one.
-    fn deliver(&self, message: &Message, matching: &[Options], via: Via) -> Option<Arc<Gate>>;
+    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Arc<Gate>>;
 }
 
 /// The way by which a message reached a subscriber.
@@ -67,9 +71,18 @@ struct Target {
     overlapped: bool,
 }
 
-/// What one publisher has collected for the routing core during one batch.
+/// What one publisher has published and the route has not delivered yet.
+///
+/// Messages on one topic that follow each other are delivered together: one look-up, and one lock a subscriber.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// Messages on one topic.
+    run: Vec<Message>,
+    /// The exact subscribers of that topic.
+    targets: Option<Arc<[Target]>>,
+    /// Whether it has wildcard subscribers.
+    wildcard: bool,
+    /// What is to be sent down each lane.
     lanes: SmallVec<[Vec<Message>; 4]>,
     gate: Option<Arc<Gate>>,
 }
@@ -153,28 +166,39 @@ impl Route {
         });
     }
 
-    /// Delivers a message to the exact subscribers and puts it into `batch` for the others, to be sent by
-    /// [`Route::send`]. Says whether anybody is subscribed.
-    pub fn publish(&self, message: &Message, batch: &mut Batch) -> bool {
-        let topic = message.topic();
-        // The guard must be gone before anybody is called.
-        let targets = self.exact.get(topic).map(|targets| targets.clone());
-        for target in targets.iter().flat_map(|targets| targets.iter()) {
+    /// Takes a message into `batch`. Says whether anybody is subscribed to its topic.
+    pub fn publish(&self, message: Message, batch: &mut Batch) -> bool {
+        let same_topic = batch.run.last().is_some_and(|last| last.topic_bytes() == message.topic_bytes());
+        if !same_topic || batch.run.len() >= RUN {
+            self.deliver(batch);
+            let topic = message.topic();
+            // The guard must be gone before anybody is called.
+            batch.targets = self.exact.get(topic).map(|targets| targets.clone());
+            batch.wildcard = self.wildcards.any_match(topic);
+        }
+        batch.run.push(message);
+        batch.wildcard || batch.targets.is_some()
+    }
+
+    /// Delivers what is in `batch`: to exact subscribers at once, to the others when it is sent.
+    pub fn deliver(&self, batch: &mut Batch) {
+        for target in batch.targets.take().iter().flat_map(|targets| targets.iter()) {
             let via = if target.overlapped { Via::ExactAndWildcard } else { Via::Exact };
-            if let Some(gate) = target.subscriber.deliver(message, &[target.options], via) {
+            if let Some(gate) = target.subscriber.deliver(&batch.run, &[target.options], via) {
                 batch.gate = Some(gate);
             }
         }
-        let wildcard = self.wildcards.any_match(topic);
-        if wildcard {
+        if let (true, Some(first)) = (batch.wildcard, batch.run.first()) {
+            let lane = self.lane_of(first);
             batch.lanes.resize_with(self.lanes.len(), Vec::new);
-            batch.lanes[self.lane_of(message)].push(message.clone());
+            batch.lanes[lane].append(&mut batch.run);
         }
-        wildcard || targets.is_some()
+        batch.run.clear();
     }
 
     /// Sends what `batch` holds. If something has to be waited for first, says what: wait, and send again.
     pub fn send(&self, batch: &mut Batch) -> Option<Wait> {
+        self.deliver(batch);
         for (index, (lane, messages)) in self.lanes.iter().zip(&mut batch.lanes).enumerate() {
             if !messages.is_empty() && !lane.try_send(messages) {
                 return Some(Wait::Lane(self.lanes.clone(), index));

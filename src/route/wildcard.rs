@@ -129,30 +129,35 @@ pub(super) async fn deliver(
     let lane = &lanes[index];
     let mut remembered: AHashMap<Box<str>, Arc<[Match]>> = AHashMap::new();
     let mut generation = u64::MAX;
-    while let Ok(message) = lane.receive(&mut end).await {
-        if message.publisher() == PROBE {
-            let number = message.payload().try_into().map_or(0, u64::from_be_bytes);
-            wildcards.probes.write().insert(index, number);
-            continue;
-        }
+    let mut received = Vec::new();
+    while lane.receive(&mut end, &mut received).await.is_ok() {
         let now = wildcards.generation.load(SeqCst);
         if now != generation || remembered.len() >= REMEMBERED_TOPICS {
             remembered = AHashMap::new();
             generation = now;
         }
-        let topic = message.topic();
-        let mut gate = None;
-        let found = match remembered.get(topic) {
-            Some(found) => found,
-            None => remembered.entry(topic.into()).or_insert_with(|| wildcards.matches(topic)),
-        };
-        for Match { subscriber, options } in found.iter() {
-            gate = subscriber.deliver(&message, options, Via::Wildcard).or(gate);
+        for run in received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes()) {
+            let message = &run[0];
+            if message.publisher() == PROBE {
+                let number = run[run.len() - 1].payload().try_into().map_or(0, u64::from_be_bytes);
+                wildcards.probes.write().insert(index, number);
+                continue;
+            }
+            let topic = message.topic();
+            let found = match remembered.get(topic) {
+                Some(found) => found,
+                None => remembered.entry(topic.into()).or_insert_with(|| wildcards.matches(topic)),
+            };
+            let mut gate = None;
+            for Match { subscriber, options } in found.iter() {
+                gate = subscriber.deliver(run, options, Via::Wildcard).or(gate);
+            }
+            if let Some(gate) = gate {
+                metrics.throttled();
+                gate.wait().await;
+            }
         }
-        if let Some(gate) = gate {
-            metrics.throttled();
-            gate.wait().await;
-        }
+        received.clear();
     }
     tracing::error!(lane = index, "the routing core has ended: wildcard subscribers get nothing any more");
 }

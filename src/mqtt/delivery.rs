@@ -1,0 +1,108 @@
+//! A message on its way to one client.
+
+use super::shared::Group;
+use crate::message::{Message, QoS};
+use crate::route::Options;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// One message for one client. There may be millions of them: it is 64 bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    /// The message.
+    pub(super) message: Message,
+    /// Identifiers of the matching subscriptions.
+    pub(super) ids: Ids,
+    /// The shared group that chose this session.
+    pub(super) group: Option<Arc<Group>>,
+    /// Place in its queue; see there.
+    pub(super) number: u32,
+    /// QoS of this delivery: the lower of publish and subscription.
+    pub(super) qos: QoS,
+    /// RETAIN flag of this delivery.
+    pub(super) retain: bool,
+}
+
+/// Subscription identifiers (MQTT 5, 3.3.2.3.8); most have none, most others one.
+#[derive(Debug, Clone)]
+pub(super) enum Ids {
+    None,
+    One(u32),
+    Many(Box<[u32]>),
+}
+
+impl Delivery {
+    /// A delivery without subscription.
+    pub(super) fn new(message: Message, qos: QoS) -> Self {
+        Self { message, ids: Ids::None, group: None, number: 0, qos, retain: false }
+    }
+
+    /// What `matching` subscriptions of a client ask for, all together: the highest QoS, every identifier
+    /// (MQTT-3.3.4-2, MQTT-3.3.4-4). `None` if none of them wants it, because it is the client's own.
+    pub(super) fn of(message: &Message, matching: &[Options], own: bool) -> Option<Self> {
+        let mut wanted = matching.iter().filter(|options| !(own && options.no_local));
+        let first = wanted.next()?;
+        let mut qos = first.qos;
+        let mut as_published = first.retain_as_published;
+        let mut ids = Ids::None.and(first.id);
+        for options in wanted {
+            qos = qos.max(options.qos);
+            as_published |= options.retain_as_published;
+            ids = ids.and(options.id);
+        }
+        let mut delivery = Self::new(message.clone(), qos.min(message.qos()));
+        delivery.retain = as_published && message.retain();
+        delivery.ids = ids;
+        Some(delivery)
+    }
+}
+
+impl Ids {
+    /// These and one more.
+    fn and(self, id: Option<NonZeroU32>) -> Self {
+        match (self, id) {
+            (ids, None) => ids,
+            (Self::None, Some(id)) => Self::One(id.get()),
+            (ids, Some(id)) => Self::Many(ids.as_slice().iter().copied().chain([id.get()]).collect()),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{NEVER, Parts};
+
+    #[test]
+    fn overlapping_subscriptions_give_the_highest_qos_and_all_identifiers() {
+        let (retain, publisher, expires_at) = (true, 1, NEVER);
+        let qos = QoS::AtLeastOnce;
+        let message =
+            Message::new(&Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload: b"" });
+        let options =
+            |qos, id, no_local| Options { qos, no_local, retain_as_published: false, id: NonZeroU32::new(id) };
+        let matching = [
+            options(QoS::AtMostOnce, 3, false),
+            options(QoS::ExactlyOnce, 0, false),
+            options(QoS::AtMostOnce, 9, true),
+        ];
+        let delivery = Delivery::of(&message, &matching, false).unwrap();
+        assert_eq!((delivery.qos, delivery.ids.as_slice()), (QoS::AtLeastOnce, &[3, 9][..]));
+        assert!(!delivery.retain);
+        assert_eq!(Delivery::of(&message, &matching, true).unwrap().ids.as_slice(), [3]);
+        assert!(Delivery::of(&message, &matching[2..], true).is_none());
+    }
+
+    #[test]
+    fn a_delivery_fits_into_a_cache_line() {
+        assert!(size_of::<Delivery>() <= 64);
+    }
+}
