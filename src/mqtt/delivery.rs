@@ -26,15 +26,15 @@ pub(super) struct Delivery {
 /// Subscription identifiers (MQTT 5, 3.3.2.3.8); most have none, most others one.
 #[derive(Debug, Clone)]
 pub(super) enum Ids {
-    None,
-    One(u32),
-    Many(Box<[u32]>),
+    /// At most one.
+    Few(Option<NonZeroU32>),
+    Many(Box<[NonZeroU32]>),
 }
 
 impl Delivery {
     /// A delivery without subscription.
     pub(super) fn new(message: Message, qos: QoS) -> Self {
-        Self { message, ids: Ids::None, group: None, number: 0, qos, retain: false }
+        Self { message, ids: Ids::Few(None), group: None, number: 0, qos, retain: false }
     }
 
     /// What `matching` subscriptions of a client ask for, all together: the highest QoS, every identifier
@@ -44,7 +44,7 @@ impl Delivery {
         let first = wanted.next()?;
         let mut qos = first.qos;
         let mut as_published = first.retain_as_published;
-        let mut ids = Ids::None.and(first.id);
+        let mut ids = Ids::Few(first.id);
         for options in wanted {
             qos = qos.max(options.qos);
             as_published |= options.retain_as_published;
@@ -62,15 +62,14 @@ impl Ids {
     fn and(self, id: Option<NonZeroU32>) -> Self {
         match (self, id) {
             (ids, None) => ids,
-            (Self::None, Some(id)) => Self::One(id.get()),
-            (ids, Some(id)) => Self::Many(ids.as_slice().iter().copied().chain([id.get()]).collect()),
+            (Self::Few(None), id) => Self::Few(id),
+            (ids, Some(id)) => Self::Many(ids.as_slice().iter().copied().chain([id]).collect()),
         }
     }
 
-    pub(super) fn as_slice(&self) -> &[u32] {
+    pub(super) fn as_slice(&self) -> &[NonZeroU32] {
         match self {
-            Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
+            Self::Few(id) => id.as_slice(),
             Self::Many(ids) => ids,
         }
     }
@@ -95,9 +94,9 @@ mod tests {
             options(QoS::AtMostOnce, 9, true),
         ];
         let delivery = Delivery::of(&message, &matching, false).unwrap();
-        assert_eq!((delivery.qos, delivery.ids.as_slice()), (QoS::AtLeastOnce, &[3, 9][..]));
+        assert_eq!((delivery.qos, delivery.ids.as_slice()), (QoS::AtLeastOnce, &[id(3), id(9)][..]));
         assert!(!delivery.retain);
-        assert_eq!(Delivery::of(&message, &matching, true).unwrap().ids.as_slice(), [3]);
+        assert_eq!(Delivery::of(&message, &matching, true).unwrap().ids.as_slice(), [id(3)]);
         assert!(Delivery::of(&message, &matching[2..], true).is_none());
     }
 

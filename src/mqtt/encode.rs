@@ -8,7 +8,7 @@ use crate::message::{Message, NEVER, QoS};
 use crate::metrics::Version;
 use bytes::{BufMut, BytesMut};
 use rmqtt_codec::{v3, v5};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use tokio_util::codec::Encoder;
 
 /// How a message is sent to one subscriber.
@@ -23,7 +23,7 @@ pub(super) struct PublishHeader<'a> {
     /// RETAIN flag.
     pub(super) retain: bool,
     /// Identifiers of the matching subscriptions; MQTT 5 only.
-    pub(super) subscription_ids: &'a [u32],
+    pub(super) subscription_ids: &'a [NonZeroU32],
     /// How the topic is named; MQTT 5 only.
     pub(super) alias: Alias,
 }
@@ -36,7 +36,7 @@ pub(super) fn publish_size(message: &Message, header: &PublishHeader<'_>, versio
 }
 
 fn properties_length(message: &Message, header: &PublishHeader<'_>) -> usize {
-    let ids: usize = header.subscription_ids.iter().map(|&id| 1 + variable_size(id as usize)).sum();
+    let ids: usize = header.subscription_ids.iter().map(|id| 1 + variable_size(id.get() as usize)).sum();
     let expiry = if message.expires_at() == NEVER { 0 } else { 5 };
     let alias = if header.alias == Alias::None { 0 } else { 3 };
     message.properties().len() + ids + expiry + alias
@@ -89,9 +89,9 @@ pub(super) fn publish(
             out.put_u16(alias);
         }
         out.put_slice(message.properties());
-        for &id in header.subscription_ids {
+        for id in header.subscription_ids {
             out.put_u8(0x0b);
-            put_variable(out, id as usize);
+            put_variable(out, id.get() as usize);
         }
     }
     out.put_slice(message.payload());
@@ -193,7 +193,7 @@ mod tests {
         })
     }
 
-    fn encoded(message: &Message, ids: &[u32], alias: Alias, version: Version) -> BytesMut {
+    fn encoded(message: &Message, ids: &[NonZeroU32], alias: Alias, version: Version) -> BytesMut {
         let header = PublishHeader {
             qos: QoS::AtLeastOnce,
             packet_id: NonZeroU16::new(7),
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn mqtt_5_clients_get_properties_identifiers_and_the_time_left() {
         assert_eq!(
-            &encoded(&message(3_500), &[5, 300], Alias::None, Version::V5)[..],
+            &encoded(&message(3_500), &[5, 300].map(|id| NonZeroU32::new(id).unwrap()), Alias::None, Version::V5)[..],
             b"\x3a\x19\x00\x03a/b\x00\x07\x0c\x02\x00\x00\x00\x03\x01\x01\x0b\x05\x0b\xac\x02hello"
         );
     }

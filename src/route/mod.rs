@@ -26,7 +26,7 @@ use std::sync::Arc;
 use wildcard::Wildcards;
 
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
-const RUN: usize = 64;
+const RUN: usize = 16;
 
 /// What a subscription asks for (MQTT 5, 3.8.3.1); the same whatever filter it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

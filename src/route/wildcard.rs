@@ -1,7 +1,7 @@
 //! Wildcard subscribers, and the tasks that take messages from the lanes to them.
 
 use super::core::{Lane, LaneEnd};
-use super::{Options, Subscriber, Target, Via};
+use super::{Options, RUN, Subscriber, Target, Via};
 use crate::message::{Message, NEVER, Parts, QoS};
 use crate::metrics::Metrics;
 use crate::tree::TopicTree;
@@ -136,7 +136,8 @@ pub(super) async fn deliver(
             remembered = AHashMap::new();
             generation = now;
         }
-        for run in received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes()) {
+        let runs = received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes());
+        for run in runs.flat_map(|run| run.chunks(RUN)) {
             let message = &run[0];
             if message.publisher() == PROBE {
                 let number = run[run.len() - 1].payload().try_into().map_or(0, u64::from_be_bytes);
