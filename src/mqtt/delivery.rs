@@ -86,6 +86,7 @@ mod tests {
         let qos = QoS::AtLeastOnce;
         let message =
             Message::new(&Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload: b"" });
+        let id = |id| NonZeroU32::new(id).unwrap();
         let options =
             |qos, id, no_local| Options { qos, no_local, retain_as_published: false, id: NonZeroU32::new(id) };
         let matching = [
