@@ -32,9 +32,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address is taken, not ours, or needs more rights.
-    #[error(
-        "{what} cannot listen on {address}: {source}; is another broker running there? Set {key} to a free address"
-    )]
+    #[error("{what} cannot listen on {address}: set {key} to an address of this machine that is free")]
     Listen {
         /// Which listener.
         what: &'static str,

@@ -16,7 +16,7 @@ use crate::metrics::{Drop, Metrics, SessionState, SubscriptionKind};
 use crate::route::{Batch, Route, Wait};
 use bytes::BytesMut;
 use bytestring::ByteString;
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -34,6 +34,8 @@ pub struct Broker {
     pub(super) retained: Retained,
     hook: Hook,
     ledger: Arc<Ledger>,
+    /// Client identifiers with a connection. Its locks are the last: no other is taken under them.
+    online: DashSet<ByteString, ahash::RandomState>,
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
@@ -75,6 +77,7 @@ impl Broker {
             route,
             hook,
             ledger,
+            online: DashSet::default(),
             sessions: DashMap::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
@@ -141,7 +144,7 @@ impl Broker {
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
             if let Some(suppressed) = FULL.allow() {
-                tracing::warn!(client = %who.client_id, topic = message.topic(), suppressed, "{full}");
+                tracing::warn!(client = &who.client_id[..], topic = message.topic(), suppressed, "{full}");
             }
         }
         retained
@@ -174,13 +177,16 @@ impl Broker {
         Now(self.clock.now_ms())
     }
 
-    /// Tells the ledger that a client has come.
-    pub(super) fn client_came(&self, client_id: &str) {
+    /// A client has come. Called under the lock of its session, as is [`Broker::client_went`]: so they are told in the
+    /// order in which they happened.
+    pub(super) fn client_came(&self, client_id: &ByteString) {
+        self.online.insert(client_id.clone());
         self.ledger.client_back(client_id, self.now());
     }
 
-    /// Tells the ledger that a client has gone.
-    pub(super) fn client_went(&self, client_id: &str) {
+    /// A client has gone, and no other connection has taken its place.
+    pub(super) fn client_went(&self, client_id: &ByteString) {
+        self.online.remove(client_id);
         self.ledger.client_gone(client_id, self.now());
     }
 

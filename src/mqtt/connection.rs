@@ -101,8 +101,7 @@ where
     }
     let version = hello.terms.version;
     broker.metrics.connected(version);
-    broker.client_came(&hello.client_id);
-    tracing::debug!(%peer, client = %hello.client_id, protocol = version.as_str(), "connected");
+    tracing::debug!(%peer, client = &hello.client_id[..], protocol = version.as_str(), "connected");
 
     let mut output = BytesMut::new();
     hello.accept(joined.present, &broker, &mut output);
@@ -576,16 +575,17 @@ where
             End::Kicked(Kick::TakenOver) => (Disconnect::TakenOver, Some(DisconnectReasonCode::SessionTakenOver), ""),
             End::Kicked(Kick::Shutdown) => (Disconnect::Shutdown, Some(DisconnectReasonCode::ServerShuttingDown), ""),
         };
-        let client = &self.identity.client_id;
+        // As text, so that it is escaped: whoever chooses it must not write lines of the log.
+        let client = &self.identity.client_id[..];
         match &end {
             End::Fault(fault) => {
                 self.broker.metrics.protocol_error(fault.kind);
                 if let Some(suppressed) = FAULTS.allow() {
-                    tracing::info!(%peer, %client, suppressed, "connection closed: {fault}");
+                    tracing::info!(%peer, client, suppressed, "connection closed: {fault}");
                 }
             }
-            End::Io(error) => tracing::debug!(%peer, %client, %error, "connection failed"),
-            _ => tracing::debug!(%peer, %client, reason = why.as_str(), "disconnected"),
+            End::Io(error) => tracing::debug!(%peer, client, %error, "connection failed"),
+            _ => tracing::debug!(%peer, client, reason = why.as_str(), "disconnected"),
         }
         self.broker.metrics.disconnected(self.version, why);
 
@@ -596,9 +596,6 @@ where
             _ => Ending::WithWill { expiry_ms: None },
         };
         let will = self.broker.leave(&self.session, &self.link, how);
-        if !matches!(end, End::Kicked(Kick::TakenOver)) {
-            self.broker.client_went(&self.identity.client_id);
-        }
         if let Some(will) = will {
             self.broker.publish_will(&self.identity.client_id, &will).await;
         }

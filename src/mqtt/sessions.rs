@@ -81,6 +81,7 @@ impl Broker {
                     // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
                     will = state.terms.will.take().filter(|will| will.delay_ms == 0);
                     let link = session.attach(&mut state, terms);
+                    self.client_came(client_id);
                     drop(state);
                     Joined { session, link, present: true }
                 }
@@ -92,7 +93,11 @@ impl Broker {
     fn new_session(&self, client_id: &ByteString, terms: Terms) -> Joined {
         let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
         let session = Session::new(self.next_key(), client_id.clone(), limits, metrics, terms.clone());
-        let link = session.attach(&mut session.state(), terms);
+        let link = {
+            let mut state = session.state();
+            self.client_came(client_id);
+            session.attach(&mut state, terms)
+        };
         Joined { session: Arc::new(session), link, present: false }
     }
 
@@ -104,6 +109,7 @@ impl Broker {
             return None;
         }
         state.link = None;
+        self.client_went(session.client_id());
         session.open_gate();
         let (Ending::Graceful { expiry_ms } | Ending::WithWill { expiry_ms }) = how;
         if matches!(how, Ending::Graceful { .. }) {
