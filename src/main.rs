@@ -87,22 +87,19 @@ fn finish(outcome: anyhow::Result<()>) -> ExitCode {
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.log)?;
+    // A connection is an open file, and the usual soft limit of 1,024 is for programs that still use select().
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "the limit on open files cannot be raised");
+    }
     for warning in warnings(&settings) {
         warn!("{warning}");
     }
     block_on(async {
         // Before anything listens, so that no signal from here on ends the process half-way.
         let stop = stop_signal()?;
+        info!(version = env!("CARGO_PKG_VERSION"), "starting");
         let server = Server::bind(settings).await?;
-        info!(
-            version = env!("CARGO_PKG_VERSION"),
-            mqtt = ?server.mqtt_addresses(),
-            http = %server.http_address(),
-            "listening"
-        );
-        server.run(stop).await?;
-        info!("stopped");
-        Ok(())
+        Ok(server.run(stop).await?)
     })
 }
 
@@ -135,7 +132,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        info!(signal = name, "stopping");
+        info!(signal = name, "asked to stop");
         tokio::spawn(exit_at(interrupt));
     })
 }
@@ -199,14 +196,8 @@ fn warnings(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// The soft limit on open files, where Linux tells it.
+/// The files that this process may open once `serve` has raised its soft limit to the hard one.
 fn open_files_limit() -> Option<usize> {
-    std::fs::read_to_string("/proc/self/limits")
-        .ok()?
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    let (_, hard) = rlimit::Resource::NOFILE.get().ok()?;
+    usize::try_from(hard).ok()
 }

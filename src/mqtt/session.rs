@@ -305,7 +305,9 @@ impl Session {
         }
         let online = state.link.is_some();
         if !online && delivery.qos == QoS::AtMostOnce {
-            return false; // Not kept for who isn't there, as any broker does (MQTT 5, 4.1).
+            // Not kept for who isn't there, as in any broker (MQTT 5, 4.1).
+            self.metrics.dropped(Drop::Offline, 1);
+            return false;
         }
         let full = |state: &State| {
             state.queue.len() >= self.limits.queue_messages
