@@ -117,7 +117,7 @@ impl Server {
         let http = http::spawn(http_listener, state).map_err(StartError::Http)?;
 
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
-        let route = Route::start(lanes, &metrics)?;
+        let route = Route::start(lanes)?;
         let hook = || Hook::new(ledger.clone(), metrics.clone());
         let broker =
             Arc::new(Broker::new(settings.limits, metrics.clone(), clock, route.clone(), ledger.clone(), hook()));
@@ -144,10 +144,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let housekeeping = tokio::spawn(keep_house(self.broker.clone(), self.ledger, self.hook));
-        let deadlines = tokio::spawn({
-            let broker = self.broker.clone();
-            async move { broker.run_deadlines().await }
-        });
+        let deadlines = tokio::spawn(self.broker.clone().run_deadlines());
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
         for (listener, address) in self.listeners.into_iter().zip(&self.mqtt_addresses) {

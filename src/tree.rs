@@ -7,12 +7,27 @@ use ahash::AHashMap;
 pub struct TopicTree<V> {
     root: Node<V>,
     len: usize,
+    nodes: usize,
 }
 
 #[derive(Debug)]
 struct Node<V> {
     value: Option<V>,
     children: AHashMap<Box<str>, Node<V>>,
+}
+
+impl<V> Node<V> {
+    /// Calls `found` with every value from here on.
+    fn all<'t>(&'t self, skip_dollar: bool, found: &mut impl FnMut(&'t V)) {
+        if let Some(value) = &self.value {
+            found(value);
+        }
+        for (level, child) in &self.children {
+            if !(skip_dollar && level.starts_with('$')) {
+                child.all(false, found);
+            }
+        }
+    }
 }
 
 impl<V> Default for Node<V> {
@@ -23,7 +38,7 @@ impl<V> Default for Node<V> {
 
 impl<V> Default for TopicTree<V> {
     fn default() -> Self {
-        Self { root: Node::default(), len: 0 }
+        Self { root: Node::default(), len: 0, nodes: 0 }
     }
 }
 
@@ -32,6 +47,17 @@ impl<V> TopicTree<V> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Number of levels that the paths of all values have together, those that they share once.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// Calls `found` with every value.
+    pub fn for_each<'t>(&'t self, mut found: impl FnMut(&'t V)) {
+        self.root.all(false, &mut found);
     }
 
     /// Whether it holds nothing.
@@ -46,6 +72,7 @@ impl<V> TopicTree<V> {
         for level in path.split('/') {
             if !node.children.contains_key(level) {
                 node.children.insert(level.into(), Node::default());
+                self.nodes += 1;
             }
             node = node.children.get_mut(level).expect("inserted above");
         }
@@ -62,19 +89,20 @@ impl<V> TopicTree<V> {
 
     /// Takes the value at exactly `path`, and prunes the branches that are empty then.
     pub fn remove(&mut self, path: &str) -> Option<V> {
-        fn remove_below<V>(node: &mut Node<V>, mut levels: std::str::Split<'_, char>) -> Option<V> {
+        fn remove_below<V>(node: &mut Node<V>, mut levels: std::str::Split<'_, char>, nodes: &mut usize) -> Option<V> {
             let Some(level) = levels.next() else { return node.value.take() };
             let child = node.children.get_mut(level)?;
-            let removed = remove_below(child, levels);
+            let removed = remove_below(child, levels, nodes);
             if child.value.is_none() && child.children.is_empty() {
                 node.children.remove(level);
+                *nodes -= 1;
                 if node.children.len() * 4 < node.children.capacity() {
                     node.children.shrink_to_fit();
                 }
             }
             removed
         }
-        let removed = remove_below(&mut self.root, path.split('/'));
+        let removed = remove_below(&mut self.root, path.split('/'), &mut self.nodes);
         self.len -= usize::from(removed.is_some());
         removed
     }
@@ -113,16 +141,6 @@ impl<V> TopicTree<V> {
 
     /// Calls `found` with every value in the tree whose topic name matches `filter`.
     pub fn topics_matching<'t>(&'t self, filter: &str, mut found: impl FnMut(&'t V)) {
-        fn all<'t, V>(node: &'t Node<V>, skip_dollar: bool, found: &mut impl FnMut(&'t V)) {
-            if let Some(value) = &node.value {
-                found(value);
-            }
-            for (level, child) in &node.children {
-                if !(skip_dollar && level.starts_with('$')) {
-                    all(child, false, found);
-                }
-            }
-        }
         fn walk<'t, V>(node: &'t Node<V>, rest: Option<&str>, root: bool, found: &mut impl FnMut(&'t V)) {
             let Some(rest) = rest else {
                 if let Some(value) = &node.value {
@@ -135,7 +153,7 @@ impl<V> TopicTree<V> {
                 None => (rest, None),
             };
             match level {
-                "#" => all(node, root, found),
+                "#" => node.all(root, found),
                 "+" => {
                     for (level, child) in &node.children {
                         if !(root && level.starts_with('$')) {
@@ -196,6 +214,7 @@ mod tests {
                 prop_assert_eq!(removed.as_ref(), Some(f));
             }
             prop_assert!(by_filter.is_empty() && by_filter.root.children.is_empty());
+            prop_assert_eq!(by_filter.nodes(), 0);
         }
     }
 }

@@ -40,6 +40,8 @@ impl Serving {
         ];
         let mut process = command(&[], &variables).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mqtt = line(&mut log, "listening");
+        assert_eq!(mqtt["protocol"], "mqtt");
         let listening = line(&mut log, "listening");
         Self { process, log, listening }
     }
@@ -188,11 +190,11 @@ fn a_wrong_command_line_ends_with_2() {
 fn serve_says_where_it_listens_and_stops_at_sigterm_and_sigint_with_0() {
     for signal in ["TERM", "INT"] {
         let mut serving = Serving::start();
-        let http = serving.listening["http"].as_str().unwrap();
+        let http = serving.listening["address"].as_str().unwrap();
         assert!(http.starts_with("127.0.0.1:") && !http.ends_with(":0"), "{http}");
         assert!(std::net::TcpStream::connect(http).is_ok());
         serving.signal(signal);
-        let stopping = line(&mut serving.log, "stopping");
+        let stopping = line(&mut serving.log, "asked to stop");
         assert_eq!(stopping["signal"], format!("SIG{signal}"));
         line(&mut serving.log, "stopped");
         assert_eq!(serving.process.wait().unwrap().code(), Some(0));

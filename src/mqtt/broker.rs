@@ -19,6 +19,7 @@ use bytestring::ByteString;
 use dashmap::{DashMap, DashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use tokio_util::sync::CancellationToken;
 
 /// The broker, as every connection sees it.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Broker {
     /// Those, and the ones that are being refused or say good-bye.
     pub(super) sockets: AtomicUsize,
     keys: AtomicU64,
+    /// Cancelled when the broker stops.
+    pub(super) stopping: CancellationToken,
 }
 
 /// What became of a publish.
@@ -84,6 +87,7 @@ impl Broker {
             connections: AtomicUsize::new(0),
             sockets: AtomicUsize::new(0),
             keys: AtomicU64::new(1),
+            stopping: CancellationToken::new(),
         }
     }
 
@@ -140,7 +144,7 @@ impl Broker {
 
     fn retain(&self, who: &Identity, message: &Message) -> Result<(), super::retained::Full> {
         static FULL: RateLimit = RateLimit::per_second(1);
-        let retained = self.retained.put(message);
+        let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
             if let Some(suppressed) = FULL.allow() {
@@ -192,6 +196,7 @@ impl Broker {
 
     /// Tells every connection that the broker stops.
     pub fn shut_down(&self) {
+        self.stopping.cancel();
         for session in &self.sessions {
             if let Some(link) = &session.state().link {
                 link.kick(Kick::Shutdown);

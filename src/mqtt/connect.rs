@@ -315,7 +315,7 @@ fn will_of(
     }
     let (publisher, expires_at) = (0, NEVER);
     let message = Message::new(&Parts { qos, retain, publisher, expires_at, topic, properties, payload });
-    Ok(Will { message, expiry: None, delay_ms: 0 })
+    Ok(Will { message, expiry: None, publisher, delay_ms: 0 })
 }
 
 /// The will's properties as its PUBLISH will have them (3.1.3.2).

@@ -80,7 +80,11 @@ where
 {
     let mut input = BytesMut::new();
     let deadline = broker.limits.connect_timeout;
-    let hello = match timeout(deadline, handshake(&broker, &mut read, &mut input)).await {
+    let first = tokio::select! {
+        first = timeout(deadline, handshake(&broker, &mut read, &mut input)) => first,
+        () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
+    };
+    let hello = match first {
         Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version)),
         Ok(hello) => hello,
         Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
@@ -97,7 +101,7 @@ where
         }
     };
     if let Some(will) = old_will {
-        broker.publish_will(&hello.client_id, &will).await;
+        broker.publish_will(&hello.client_id, will).await;
     }
     let version = hello.terms.version;
     broker.metrics.connected(version);
@@ -265,6 +269,9 @@ where
             let writable = !self.output.is_empty();
             if readable {
                 self.input.reserve(self.next_read);
+            } else {
+                // The client may be speaking; it is we who don't listen. The write deadline watches over it.
+                self.last_read = Instant::now();
             }
             tokio::select! {
                 biased;
@@ -488,7 +495,7 @@ where
     fn fetch(&mut self) -> bool {
         let mut fetched = Vec::with_capacity(FETCH);
         let now_ms = self.broker.clock.now_ms();
-        let more = self.session.fetch(&self.link, &mut fetched, FETCH, now_ms);
+        let more = self.session.fetch(&self.link, &mut fetched, FETCH, OUTPUT_TARGET, now_ms);
         let mut traffic = Traffic::default();
         for outgoing in fetched {
             match outgoing {
@@ -597,7 +604,7 @@ where
         };
         let will = self.broker.leave(&self.session, &self.link, how);
         if let Some(will) = will {
-            self.broker.publish_will(&self.identity.client_id, &will).await;
+            self.broker.publish_will(&self.identity.client_id, will).await;
         }
 
         if let Some(reason_code) = code

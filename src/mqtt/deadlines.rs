@@ -39,6 +39,13 @@ impl<V> Deadlines<V> {
         self.waiting.lock().remove(&key);
     }
 
+    /// Takes the first of those that are `wanted`, before its time.
+    pub(super) fn take_first(&self, wanted: impl Fn(&V) -> bool) -> Option<V> {
+        let mut waiting = self.waiting.lock();
+        let key = waiting.iter().find(|(_, value)| wanted(value)).map(|(key, _)| *key)?;
+        waiting.remove(&key)
+    }
+
     /// Waits for the next deadline by `now`, the broker's clock.
     pub(super) async fn next(&self, now: impl Fn() -> u64) -> V {
         loop {

@@ -50,20 +50,27 @@ pub(super) struct InFlight {
     first: usize,
     /// Slots that are not done and have been sent over the present connection.
     outstanding: usize,
+    /// Of all messages that are kept for sending them again.
+    bytes: usize,
     /// After a reconnect, the slots from here up to `resend_until` are still to be sent again.
     resend_at: usize,
     resend_until: usize,
 }
 
 impl InFlight {
-    /// Whether one more may be sent to a client that takes `window` at a time.
-    pub(super) fn has_room(&self, window: usize) -> bool {
+    /// Whether one more may be sent to a client that takes `window` at a time, of not much more than `max_bytes`.
+    pub(super) fn has_room(&self, window: usize, max_bytes: usize) -> bool {
+        let bytes_fit = self.bytes < max_bytes || self.outstanding == 0;
         // A client that never acknowledges one of them must not make the ring grow with the others.
-        self.outstanding < window && self.slots.len() < (4 * window + 64).min(IDENTIFIERS) && !self.resending()
+        bytes_fit
+            && self.outstanding < window
+            && self.slots.len() < (4 * window + 64).min(IDENTIFIERS)
+            && !self.resending()
     }
 
     /// Notes a message as sent, under the identifier returned.
     pub(super) fn send(&mut self, delivery: Delivery) -> NonZeroU16 {
+        self.bytes += delivery.message.size();
         self.slots.push_back(Slot::Sent(delivery));
         self.outstanding += 1;
         self.identifier(self.slots.len() - 1)
@@ -72,7 +79,7 @@ impl InFlight {
     /// Takes a PUBACK; whether there was such a message.
     pub(super) fn acknowledge(&mut self, id: NonZeroU16) -> bool {
         match self.slot(id) {
-            Some(slot @ Slot::Sent(Delivery { qos: QoS::AtLeastOnce, .. })) => *slot = Slot::Done,
+            Some(Slot::Sent(Delivery { qos: QoS::AtLeastOnce, .. })) => self.advance(id, Slot::Done),
             _ => return false,
         }
         self.done();
@@ -82,12 +89,12 @@ impl InFlight {
     /// Takes a PUBREC with its reason code.
     pub(super) fn received(&mut self, id: NonZeroU16, code: u8) -> Received {
         let answer = match self.slot(id) {
-            Some(slot @ Slot::Sent(Delivery { qos: QoS::ExactlyOnce, .. })) if code < 0x80 => {
-                *slot = Slot::Released;
+            Some(Slot::Sent(Delivery { qos: QoS::ExactlyOnce, .. })) if code < 0x80 => {
+                self.advance(id, Slot::Released);
                 return Received::Release;
             }
-            Some(slot @ Slot::Sent(Delivery { qos: QoS::ExactlyOnce, .. })) => {
-                *slot = Slot::Done;
+            Some(Slot::Sent(Delivery { qos: QoS::ExactlyOnce, .. })) => {
+                self.advance(id, Slot::Done);
                 Received::Refused
             }
             Some(Slot::Released) => return Received::Release,
@@ -100,7 +107,7 @@ impl InFlight {
     /// Takes a PUBCOMP; whether there was such a message.
     pub(super) fn complete(&mut self, id: NonZeroU16) -> bool {
         match self.slot(id) {
-            Some(slot @ Slot::Released) => *slot = Slot::Done,
+            Some(Slot::Released) => self.advance(id, Slot::Done),
             _ => return false,
         }
         self.done();
@@ -132,18 +139,24 @@ impl InFlight {
 
     /// Forgets a message that cannot be sent after all.
     pub(super) fn discard(&mut self, id: NonZeroU16) {
-        if let Some(slot) = self.slot(id) {
-            *slot = Slot::Done;
-            self.done();
-        }
+        self.advance(id, Slot::Done);
+        self.done();
     }
 
-    /// Takes out everything that has not reached the point where the client must have it (for a shared group).
+    /// Takes out what another client may get instead: not QoS 2, of which this one may have taken delivery already
+    /// (MQTT-4.8.2-5).
     pub(super) fn take_unacknowledged(&mut self) -> impl Iterator<Item = Delivery> {
         std::mem::take(self).slots.into_iter().filter_map(|slot| match slot {
-            Slot::Sent(delivery) => Some(delivery),
-            Slot::Released | Slot::Done => None,
+            Slot::Sent(delivery) if delivery.qos != QoS::ExactlyOnce => Some(delivery),
+            _ => None,
         })
+    }
+
+    fn advance(&mut self, id: NonZeroU16, next: Slot) {
+        let Some(slot) = self.slot(id) else { return };
+        if let Slot::Sent(delivery) = std::mem::replace(slot, next) {
+            self.bytes -= delivery.message.size();
+        }
     }
 
     fn resending(&self) -> bool {
@@ -219,13 +232,23 @@ mod tests {
         let mut inflight = InFlight::default();
         let stuck = inflight.send(delivery(QoS::AtLeastOnce));
         let mut sent = 0;
-        while inflight.has_room(2) {
+        while inflight.has_room(2, usize::MAX) {
             let id = inflight.send(delivery(QoS::AtLeastOnce));
             assert!(inflight.acknowledge(id));
             sent += 1;
         }
         assert!((1..100).contains(&sent));
-        assert!(inflight.acknowledge(stuck) && inflight.has_room(2));
+        assert!(inflight.acknowledge(stuck) && inflight.has_room(2, usize::MAX));
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_bytes_too_but_one_message_always_fits() {
+        let mut inflight = InFlight::default();
+        assert!(inflight.has_room(10, 1));
+        let id = inflight.send(delivery(QoS::ExactlyOnce));
+        assert!(!inflight.has_room(10, 1));
+        inflight.received(id, 0);
+        assert!(inflight.has_room(10, 1), "released, the message is not kept any more");
     }
 
     #[test]
@@ -248,7 +271,7 @@ mod tests {
         let ids: Vec<_> = (0..4).map(|_| inflight.send(delivery(QoS::ExactlyOnce))).collect();
         inflight.received(ids[1], 0);
         inflight.reconnected();
-        assert!(!inflight.has_room(10), "nothing new before the old");
+        assert!(!inflight.has_room(10, usize::MAX), "nothing new before the old");
         assert!(matches!(inflight.resend_next(2), Some(Resend::Publish(id, _)) if id == ids[0]));
         assert!(matches!(inflight.resend_next(2), Some(Resend::Release(id)) if id == ids[1]));
         assert!(inflight.resend_next(2).is_none(), "the window is full");

@@ -16,6 +16,29 @@ pub(super) struct Retained {
 struct Store {
     tree: TopicTree<Message>,
     bytes: usize,
+    /// When expired messages were last looked for.
+    swept_ms: u64,
+}
+
+/// Memory of one level of a topic in the tree, in the account of `limits.retained_bytes`.
+const NODE: usize = 400;
+/// Expired messages are looked for when the store is full, but not more often than this.
+const SWEEP_MS: u64 = 1000;
+
+impl Store {
+    fn sweep(&mut self, now_ms: u64) {
+        self.swept_ms = now_ms;
+        let mut expired = Vec::new();
+        self.tree.for_each(|message| {
+            if message.expires_at() <= now_ms {
+                expired.push(message.clone());
+            }
+        });
+        for message in expired {
+            self.tree.remove(message.topic());
+            self.bytes -= message.size();
+        }
+    }
 }
 
 /// The store is full.
@@ -34,7 +57,7 @@ impl Retained {
     ///
     /// # Errors
     /// [`Full`] if there is no room; what was retained before stays.
-    pub(super) fn put(&self, message: &Message) -> Result<(), Full> {
+    pub(super) fn put(&self, message: &Message, now_ms: u64) -> Result<(), Full> {
         let mut store = self.store.write();
         let topic = message.topic();
         let before = store.tree.get(topic).map(Message::size);
@@ -43,12 +66,21 @@ impl Retained {
             store.bytes -= before.unwrap_or(0);
             return Ok(());
         }
-        let bytes = store.bytes - before.unwrap_or(0) + message.size();
-        if bytes > self.max_bytes || (before.is_none() && store.tree.len() >= self.max_messages) {
+        let fits = |store: &Store| {
+            let bytes = store.bytes - before.unwrap_or(0) + message.size() + store.tree.nodes() * NODE;
+            bytes <= self.max_bytes && (before.is_some() || store.tree.len() < self.max_messages)
+        };
+        if !fits(&store) && store.swept_ms + SWEEP_MS <= now_ms {
+            store.sweep(now_ms);
+        }
+        if !fits(&store) {
             return Err(Full);
         }
-        store.tree.insert(topic, message.detached());
-        store.bytes = bytes;
+        // Counted anew: what was there before may just have been swept.
+        if let Some(before) = store.tree.insert(topic, message.detached()) {
+            store.bytes -= before.size();
+        }
+        store.bytes += message.size();
         Ok(())
     }
 
@@ -89,30 +121,39 @@ mod tests {
 
     #[test]
     fn the_last_message_stays_and_an_empty_one_removes_it() {
-        let retained = Retained::new(10, 1000);
-        retained.put(&message("a/b", b"1", NEVER)).unwrap();
-        retained.put(&message("a/b", b"2", NEVER)).unwrap();
+        let retained = Retained::new(10, 10_000);
+        retained.put(&message("a/b", b"1", NEVER), 0).unwrap();
+        retained.put(&message("a/b", b"2", NEVER), 0).unwrap();
         assert_eq!(retained.matching("a/+", 0)[0].payload(), b"2");
-        retained.put(&message("a/b", b"", NEVER)).unwrap();
+        retained.put(&message("a/b", b"", NEVER), 0).unwrap();
         assert_eq!((retained.matching("#", 0).len(), retained.size()), (0, (0, 0)));
     }
 
     #[test]
     fn expired_messages_are_neither_found_nor_kept() {
-        let retained = Retained::new(10, 1000);
-        retained.put(&message("a", b"1", 5)).unwrap();
-        retained.put(&message("b", b"1", 6)).unwrap();
+        let retained = Retained::new(10, 10_000);
+        retained.put(&message("a", b"1", 5), 0).unwrap();
+        retained.put(&message("b", b"1", 6), 0).unwrap();
         assert_eq!(retained.matching("+", 5).len(), 1);
         assert_eq!(retained.size().0, 1);
     }
 
     #[test]
     fn a_full_store_keeps_what_it_has() {
-        let retained = Retained::new(1, 1000);
-        retained.put(&message("a", b"1", NEVER)).unwrap();
-        assert_eq!(retained.put(&message("b", b"1", NEVER)), Err(Full));
-        retained.put(&message("a", b"2", NEVER)).unwrap();
-        assert_eq!(retained.put(&message("a", &[0; 2000], NEVER)), Err(Full));
+        let retained = Retained::new(1, 2000);
+        retained.put(&message("a", b"1", NEVER), 0).unwrap();
+        assert_eq!(retained.put(&message("b", b"1", NEVER), 0), Err(Full));
+        retained.put(&message("a", b"2", NEVER), 0).unwrap();
+        assert_eq!(retained.put(&message("a", &[0; 2000], NEVER), 0), Err(Full));
         assert_eq!(retained.matching("#", 0)[0].payload(), b"2");
+    }
+
+    #[test]
+    fn expired_messages_make_room_in_a_full_store() {
+        let retained = Retained::new(1, 2000);
+        retained.put(&message("a", b"1", 5_000), 0).unwrap();
+        assert_eq!(retained.put(&message("b", b"1", NEVER), 4_999), Err(Full));
+        retained.put(&message("b", b"1", NEVER), 6_000).unwrap();
+        assert_eq!(retained.matching("#", 6_000)[0].topic(), "b");
     }
 }

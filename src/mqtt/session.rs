@@ -13,7 +13,7 @@ use super::topic;
 use crate::config::Limits;
 use crate::message::{Message, NEVER, QoS};
 use crate::metrics::{Drop, Metrics, Version};
-use crate::route::{Gate, Options, Subscriber, Via};
+use crate::route::{Gate, Options, Pressure, Subscriber, Via};
 use ahash::{AHashMap, AHashSet};
 use bytestring::ByteString;
 use parking_lot::Mutex;
@@ -26,6 +26,13 @@ use tokio::sync::Notify;
 
 /// Copies that a session with overlapping exact and wildcard subscriptions waits to drop.
 const EXPECTED_COPIES: usize = 4096;
+/// Bytes that these may keep alive.
+const EXPECTED_BYTES: usize = 4 << 20;
+/// What the queue of a subscriber that publishers wait for may hold beyond its bounds: as much as was on its way when it
+/// got half full (the lanes of the routing core).
+const ON_THE_WAY: usize = 16 << 20;
+/// A message smaller than this may share its memory with others of its batch.
+const SHARED_MEMORY: usize = 4 << 10;
 
 /// What a connection has to send.
 #[derive(Debug)]
@@ -96,6 +103,8 @@ pub(super) struct Will {
     pub(super) message: Message,
     /// Message Expiry Interval in seconds.
     pub(super) expiry: Option<u32>,
+    /// Key of the session that it belongs to: it is the client's own message (No Local), and comes after its others.
+    pub(super) publisher: u64,
     /// Will Delay Interval in milliseconds.
     pub(super) delay_ms: u64,
 }
@@ -105,6 +114,8 @@ pub(super) struct Will {
 pub(super) struct Subscription {
     /// Its options.
     pub(super) options: Options,
+    /// For an exact one: a wildcard of the same session matches its topic too.
+    pub(super) overlapped: bool,
     /// The group, if it is a shared one.
     pub(super) group: Option<Arc<Group>>,
 }
@@ -139,6 +150,7 @@ pub(super) struct State {
     received: AHashSet<u16>,
     /// Messages delivered by an exact subscription whose wildcard copy is still on its way.
     expected_copies: VecDeque<Message>,
+    expected_bytes: usize,
     /// The connection will fetch without being woken.
     awake: bool,
     /// Messages of QoS 1 or 2 wait for room in the window.
@@ -165,6 +177,7 @@ impl Session {
             inflight: InFlight::default(),
             received: AHashSet::new(),
             expected_copies: VecDeque::new(),
+            expected_bytes: 0,
             awake: false,
             blocked: false,
         };
@@ -198,6 +211,9 @@ impl Session {
         let link = Arc::new(Link::default());
         state.link = Some(link.clone());
         state.terms = terms;
+        if let Some(will) = &mut state.terms.will {
+            will.publisher = self.key;
+        }
         state.connections += 1;
         state.inflight.reconnected();
         state.awake = true;
@@ -206,21 +222,30 @@ impl Session {
         link
     }
 
-    /// Takes up to `most` packets to send into `out`; says whether there are more.
+    /// Takes up to `most` packets, and about `most_bytes`, to send into `out`; says whether there are more.
     ///
     /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
     /// here, where it is known that nobody will see them (MQTT-3.3.2-5, MQTT-3.1.2-25).
-    pub(super) fn fetch(&self, link: &Arc<Link>, out: &mut Vec<Outgoing>, most: usize, now_ms: u64) -> bool {
+    pub(super) fn fetch(
+        &self,
+        link: &Arc<Link>,
+        out: &mut Vec<Outgoing>,
+        most: usize,
+        most_bytes: usize,
+        now_ms: u64,
+    ) -> bool {
         let mut state = self.state.lock();
         let state = &mut *state;
         if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
             return false;
         }
         let window = state.terms.window;
-        while out.len() < most {
+        let mut bytes = 0;
+        while out.len() < most && bytes < most_bytes {
             match state.inflight.resend_next(window) {
                 Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
                 Some(Resend::Publish(id, delivery)) if state.terms.takes(&delivery) => {
+                    bytes += delivery.message.size();
                     out.push(Outgoing::Publish(delivery, Some(id), true));
                 }
                 Some(Resend::Publish(id, _)) => {
@@ -230,10 +255,11 @@ impl Session {
                 None => break,
             }
         }
-        while out.len() < most {
-            let window_open = state.inflight.has_room(window);
+        while out.len() < most && bytes < most_bytes {
+            let window_open = state.inflight.has_room(window, self.limits.queue_bytes);
             let next = state.backlog.pop(window_open).or_else(|| state.queue.pop(window_open));
             let Some(delivery) = next else { break };
+            bytes += delivery.message.size();
             if delivery.message.expires_at() <= now_ms {
                 self.metrics.dropped(Drop::Expired, 1);
             } else if !state.terms.takes(&delivery) {
@@ -250,9 +276,10 @@ impl Session {
         }
         // The next message wakes the connection. With a full window one of QoS 1 or 2 need not: the next
         // acknowledgement makes the connection fetch.
-        state.awake = out.len() == most;
+        let more = out.len() >= most || bytes >= most_bytes;
+        state.awake = more;
         state.blocked = state.queue.has_lasting() || state.backlog.has_lasting();
-        out.len() == most
+        more
     }
 
     /// The connection wrote something to its socket.
@@ -298,16 +325,16 @@ impl Session {
     }
 
     /// Queues one delivery; says whether its publisher should wait.
-    pub(super) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> bool {
+    pub(super) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> Option<Pressure> {
         if state.ended {
             self.metrics.dropped(Drop::SessionEnded, 1);
-            return false;
+            return None;
         }
         let online = state.link.is_some();
         if !online && delivery.qos == QoS::AtMostOnce {
             // Not kept for who isn't there, as in any broker (MQTT 5, 4.1).
             self.metrics.dropped(Drop::Offline, 1);
-            return false;
+            return None;
         }
         let full = |state: &State| {
             state.queue.len() >= self.limits.queue_messages
@@ -317,23 +344,27 @@ impl Session {
             let dropped = state.queue.drop_fleeting();
             self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
         }
-        if full(state) {
+        let lasting = delivery.qos != QoS::AtMostOnce;
+        let waited_for = lasting
+            && self.gate.pressure(true).is_some()
+            && state.queue.bytes() < self.limits.queue_bytes.saturating_add(ON_THE_WAY);
+        if full(state) && !waited_for {
             let why = if delivery.qos == QoS::AtMostOnce { Drop::QueueFullQos0 } else { Drop::QueueFull };
             self.metrics.dropped(why, 1);
-            return false;
+            return self.gate.pressure(lasting);
         }
         // It may wait for days: it must not keep its neighbours in the read buffer alive.
-        if !online {
+        if !online && delivery.message.size() < SHARED_MEMORY {
             delivery.message = delivery.message.detached();
         }
-        let blocked = state.blocked && delivery.qos != QoS::AtMostOnce;
+        let blocked = state.blocked && lasting;
         state.queue.push(delivery);
         if !blocked {
             state.wake();
         }
         let pressing =
             state.queue.len() > self.limits.queue_messages / 2 || state.queue.bytes() > self.limits.queue_bytes / 2;
-        online && pressing && self.gate.press()
+        if online && pressing && self.gate.press(lasting) { self.gate.pressure(lasting) } else { None }
     }
 
     /// Queues retained messages; they do not count as queued, for the store holds them. `false` if there would be
@@ -351,9 +382,12 @@ impl Session {
     }
 
     /// Queues a message that a shared group chose this session for.
-    pub(super) fn deliver_shared(&self, delivery: Delivery) -> Option<Arc<Gate>> {
+    ///
+    /// # Errors
+    /// The delivery, if the session has ended meanwhile.
+    pub(super) fn deliver_shared(&self, delivery: Delivery) -> Result<Option<Pressure>, Delivery> {
         let mut state = self.state.lock();
-        self.enqueue(&mut state, delivery).then(|| self.gate.clone())
+        if state.ended { Err(delivery) } else { Ok(self.enqueue(&mut state, delivery)) }
     }
 
     /// Whether another message for it would be dropped.
@@ -378,6 +412,23 @@ impl State {
         }
     }
 
+    /// A wildcard copy of a message that has just been delivered will come. If too many are on their way, it will be
+    /// delivered too, which MQTT allows (MQTT-3.3.4-5).
+    fn expect_copy(&mut self, message: &Message) {
+        if self.expected_copies.len() < EXPECTED_COPIES && self.expected_bytes < EXPECTED_BYTES {
+            self.expected_bytes += message.size();
+            self.expected_copies.push_back(message.clone());
+        }
+    }
+
+    /// A wildcard subscription has gone: copies that it would have brought do not come any more.
+    pub(super) fn forget_copies(&mut self) {
+        let mut copies = std::mem::take(&mut self.expected_copies);
+        copies.retain(|message| self.wildcard_matches(message.topic()));
+        self.expected_bytes = copies.iter().map(Message::size).sum();
+        self.expected_copies = copies;
+    }
+
     /// Whether one of its wildcard subscriptions matches `topic`.
     pub(super) fn wildcard_matches(&self, topic: &str) -> bool {
         self.subscriptions
@@ -396,6 +447,7 @@ impl State {
         self.ended = true;
         self.backlog = Queue::default();
         self.expected_copies = VecDeque::new();
+        self.expected_bytes = 0;
         self.received = AHashSet::new();
         let queued = self.queue.drain_lasting();
         let unacknowledged = self.inflight.take_unacknowledged().chain(queued);
@@ -428,7 +480,11 @@ impl Subscriber for Session {
         self.key
     }
 
-    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Arc<Gate>> {
+    fn pressure(&self, lasting: bool) -> Option<Pressure> {
+        self.gate.pressure(lasting)
+    }
+
+    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Pressure> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let all;
@@ -439,20 +495,21 @@ impl Subscriber for Session {
             }
             _ => matching,
         };
-        let mut pressed = false;
+        let mut pressure: Option<Pressure> = None;
         for message in messages {
-            if via == Via::ExactAndWildcard && state.expected_copies.len() < EXPECTED_COPIES {
-                state.expected_copies.push_back(message.clone());
+            if via == Via::ExactAndWildcard {
+                state.expect_copy(message);
             }
             if via == Via::Wildcard
                 && let Some(at) = state.expected_copies.iter().position(|copy| copy.is_same(message))
             {
+                state.expected_bytes -= message.size();
                 state.expected_copies.remove(at);
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
-                pressed |= self.enqueue(state, delivery);
+                pressure = self.enqueue(state, delivery).map(|p| p.or(pressure.take())).or(pressure);
             }
         }
-        pressed.then(|| self.gate.clone())
+        pressure
     }
 }
 

@@ -51,7 +51,8 @@ impl Broker {
         clean: bool,
         terms: Terms,
     ) -> Result<(Joined, Option<Will>), ConnectRefusal> {
-        let full = self.sessions.len() >= self.limits.sessions;
+        let full =
+            !self.sessions.contains_key(client_id) && self.sessions.len() >= self.limits.sessions && !self.evict();
         let mut will = None;
         let joined = match self.sessions.entry(client_id.clone()) {
             Entry::Vacant(_) if full => return Err(ConnectRefusal::Limit),
@@ -88,6 +89,19 @@ impl Broker {
             }
         };
         Ok((joined, will))
+    }
+
+    /// Makes room for a session: of those without a connection, the one that would end first ends now. Says whether
+    /// there is one.
+    fn evict(&self) -> bool {
+        let first = self.deadlines.take_first(|due| matches!(due.what, What::End));
+        first.is_some_and(|due| {
+            // Not here: its will may have to wait.
+            let session = due.session.clone();
+            let key = self.deadlines.set(0, due);
+            session.state().deadlines.push(key);
+            true
+        })
     }
 
     fn new_session(&self, client_id: &ByteString, terms: Terms) -> Joined {
@@ -129,12 +143,13 @@ impl Broker {
         state.deadlines.push(end);
         match delay {
             Some(0) => state.terms.will.take(),
-            Some(delay) => {
+            // A longer delay is cut short by the end of the session.
+            Some(delay) if delay < state.terms.expiry_ms => {
                 let key = self.deadlines.set(after(now, delay), due(What::Will));
                 state.deadlines.push(key);
                 None
             }
-            None => None,
+            _ => None,
         }
     }
 
@@ -157,7 +172,7 @@ impl Broker {
     }
 
     /// Runs the deadlines of sessions without a connection; never ends.
-    pub async fn run_deadlines(&self) {
+    pub async fn run_deadlines(self: Arc<Self>) {
         loop {
             let Due { session, what } = self.deadlines.next(|| self.clock.now_ms()).await;
             // A will is due when its delay is over or the session ends, whichever comes first (MQTT-3.1.3-9).
@@ -172,18 +187,20 @@ impl Broker {
                 self.remove(&session);
             }
             if let Some(will) = will {
-                self.publish_will(session.client_id(), &will).await;
+                // Whoever the will goes to may be behind: other deadlines must not wait for it.
+                let broker = self.clone();
+                tokio::spawn(async move { broker.publish_will(session.client_id(), will).await });
             }
         }
     }
 
     /// Publishes a will, by the same way as any publish.
-    pub(super) async fn publish_will(&self, client_id: &ByteString, will: &Will) {
+    pub(super) async fn publish_will(&self, client_id: &ByteString, will: Will) {
         let message: &Message = &will.message;
         let parts = Parts {
             qos: message.qos(),
             retain: message.retain(),
-            publisher: message.publisher(),
+            publisher: will.publisher,
             expires_at: will.expiry.map_or(NEVER, |s| self.clock.now_ms() + u64::from(s) * 1000),
             topic: message.topic(),
             properties: message.properties(),

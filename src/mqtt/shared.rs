@@ -6,7 +6,7 @@
 use super::delivery::Delivery;
 use super::session::Session;
 use crate::message::Message;
-use crate::route::{Gate, Options, Subscriber, Via};
+use crate::route::{Options, Pressure, Subscriber, Via};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -69,11 +69,17 @@ impl Group {
     }
 
     /// Gives a message to the next member.
-    pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Option<Arc<Gate>> {
-        let (session, options) = self.choose()?;
-        let mut delivery = Delivery::of(message, &[options], false)?; // No Local is not for groups (MQTT-3.8.3-4).
-        delivery.group = Some(self.clone());
-        session.deliver_shared(delivery)
+    pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Option<Pressure> {
+        loop {
+            let (session, options) = self.choose()?;
+            let mut delivery = Delivery::of(message, &[options], false)?; // No Local is not for groups (MQTT-3.8.3-4).
+            delivery.group = Some(self.clone());
+            match session.deliver_shared(delivery) {
+                Ok(pressure) => return pressure,
+                // It has ended since it was chosen.
+                Err(_) => drop(self.leave(session.key())),
+            }
+        }
     }
 }
 
@@ -86,7 +92,12 @@ impl Subscriber for SharedSubscriber {
         self.0.key
     }
 
-    fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Option<Arc<Gate>> {
+    /// A member that is behind is passed over as long as there is another.
+    fn pressure(&self, _: bool) -> Option<Pressure> {
+        None
+    }
+
+    fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Option<Pressure> {
         messages.iter().filter_map(|message| self.0.pass(message)).last()
     }
 }

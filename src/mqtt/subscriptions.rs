@@ -7,7 +7,7 @@ use super::shared::{Group, SharedSubscriber};
 use super::topic::{self, Filter};
 use super::wire::Subscribe;
 use crate::message::QoS;
-use crate::metrics::ProtocolFault;
+use crate::metrics::{Drop, ProtocolFault};
 use crate::route::{Options, Subscriber};
 use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
@@ -17,6 +17,9 @@ use std::sync::Arc;
 impl Broker {
     /// Subscribes a session; one answer a filter, in their order.
     pub(super) fn subscribe(&self, session: &Arc<Session>, packet: &Subscribe) -> Vec<SubscribeAckReason> {
+        if packet.filters.len() > self.limits.subscriptions_per_session {
+            return vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
+        }
         let one = |(filter, asked): &(ByteString, rmqtt_codec::v5::SubscriptionOptions)| {
             let options = Options {
                 qos: asked.qos,
@@ -45,30 +48,31 @@ impl Broker {
             self.metrics.protocol_error(ProtocolFault::TopicFilter);
             return Err(SubscribeAckReason::TopicFilterInvalid);
         };
-        if filter.is_wildcard() && self.route.wildcard_filters() >= self.limits.wildcard_filters {
+        if filter.is_wildcard() && self.route.is_over(filter.filter, self.limits.wildcard_filters) {
             return Err(SubscribeAckReason::QuotaExceeded);
         }
         // An own copy: what came is a slice of the whole packet.
         let text: ByteString = text.to_string().into();
         let group = filter.group.map(|name| self.join_group(name, filter.filter, session, options));
-        let (new, overlapped) = {
+        let (before, overlapped) = {
             let mut state = session.state();
             let room = state.subscriptions.len() < self.limits.subscriptions_per_session;
-            let new = !state.subscriptions.contains_key(&text);
-            if state.ended || (new && !room) {
+            if state.ended || (!room && !state.subscriptions.contains_key(&text)) {
                 drop(state);
                 if let Some(group) = &group {
                     self.leave_group(&text, group, session.key());
                 }
                 return Err(SubscribeAckReason::QuotaExceeded);
             }
-            state.subscriptions.insert(text.clone(), Subscription { options, group: group.clone() });
-            (new, !filter.is_wildcard() && state.wildcard_matches(filter.filter))
+            let overlapped = !filter.is_wildcard() && state.wildcard_matches(filter.filter);
+            let subscription = Subscription { options, overlapped, group: group.clone() };
+            (state.subscriptions.insert(text.clone(), subscription).map(|before| before.options), overlapped)
         };
-        if group.is_none() {
+        // Subscribing again mostly changes nothing, and must not cost the other subscribers anything then.
+        if group.is_none() && before != Some(options) {
             let subscriber: Arc<dyn Subscriber> = session.clone();
             self.route.subscribe(filter.filter, &subscriber, options, overlapped);
-            if filter.is_wildcard() {
+            if filter.is_wildcard() && before.is_none() {
                 self.mark_overlaps(session, filter.filter);
             }
         }
@@ -77,43 +81,60 @@ impl Broker {
         }
         let wanted = match retain_handling {
             RetainHandling::AtSubscribe => true,
-            RetainHandling::AtSubscribeNew => new,
+            RetainHandling::AtSubscribeNew => before.is_none(),
             RetainHandling::NoAtSubscribe => false,
         };
         // Retained messages are not sent to shared subscriptions (MQTT 5, 4.8.2).
-        if wanted && group.is_none() && !self.send_retained(session, filter.filter, options) {
-            return Err(SubscribeAckReason::QuotaExceeded);
+        if wanted && group.is_none() {
+            self.send_retained(session, filter.filter, options);
         }
         Ok(options.qos)
     }
 
-    /// A new wildcard: the session's exact subscriptions that it matches get two copies from now on, of which the
-    /// session drops one.
+    /// A wildcard has come or gone: the session's exact subscriptions that it matches bring two copies from now on, of
+    /// which the session drops one, or one again.
     fn mark_overlaps(&self, session: &Arc<Session>, wildcard: &str) {
-        let exact: Vec<_> = {
-            let state = session.state();
-            let own = state.subscriptions.iter().filter(|(filter, own)| {
+        let changed: Vec<_> = {
+            let mut state = session.state();
+            let exact = |filter: &str, own: &Subscription| {
                 own.group.is_none() && !topic::has_wildcard(filter) && topic::matches(wildcard, filter)
-            });
-            own.map(|(filter, own)| (filter.clone(), own.options)).collect()
+            };
+            let affected: Vec<_> =
+                state.subscriptions.iter().filter(|(filter, own)| exact(filter, own)).map(|(f, _)| f.clone()).collect();
+            let mut changed = Vec::new();
+            for filter in affected {
+                let overlapped = state.wildcard_matches(&filter);
+                if let Some(own) = state.subscriptions.get_mut(&filter)
+                    && own.overlapped != overlapped
+                {
+                    own.overlapped = overlapped;
+                    changed.push((filter, own.options, overlapped));
+                }
+            }
+            state.forget_copies();
+            changed
         };
         let subscriber: Arc<dyn Subscriber> = session.clone();
-        for (filter, options) in exact {
-            self.route.subscribe(&filter, &subscriber, options, true);
+        for (filter, options, overlapped) in changed {
+            self.route.subscribe(&filter, &subscriber, options, overlapped);
         }
     }
 
-    fn send_retained(&self, session: &Arc<Session>, filter: &str, options: Options) -> bool {
+    fn send_retained(&self, session: &Arc<Session>, filter: &str, options: Options) {
         let found = self.retained.matching(filter, self.clock.now_ms());
         if found.is_empty() {
-            return true;
+            return;
         }
         let deliveries = found.iter().filter_map(|message| {
             let mut delivery = Delivery::of(message, &[options], message.publisher() == session.key())?;
             delivery.retain = true; // MQTT-3.3.1-8
             Some(delivery)
         });
-        session.enqueue_retained(deliveries.collect(), 2 * self.limits.retained_messages)
+        let deliveries: Vec<_> = deliveries.collect();
+        let count = deliveries.len();
+        if !session.enqueue_retained(deliveries, 2 * self.limits.retained_messages) {
+            self.metrics.dropped(Drop::QueueFull, count as u64);
+        }
     }
 
     /// Unsubscribes a session; one answer a filter, in their order.
@@ -127,6 +148,9 @@ impl Broker {
                 };
             };
             self.drop_subscription(session.key(), filter, removed.group.as_ref());
+            if removed.group.is_none() && topic::has_wildcard(filter) {
+                self.mark_overlaps(session, filter);
+            }
             UnsubscribeAckReason::Success
         };
         filters.iter().map(one).collect()

@@ -109,6 +109,10 @@ pub(super) struct Subscribe {
 pub(super) fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: usize) -> Result<Packet<'a>, Fault> {
     let Frame { first_byte, body, .. } = frame;
     match first_byte {
+        // MQTT 3.1 has DUP in these, too.
+        0x6a | 0x8a | 0xaa if version == Version::V31 => {
+            decode(Frame { first_byte: first_byte & !0b1000, ..frame }, version, user_properties)
+        }
         0x30..=0x3f => decode_publish(first_byte, body, version, user_properties).map(Packet::Publish),
         0x40 => ack(body, version, user_properties).map(|(id, _)| Packet::PubAck(id)),
         0x50 => ack(body, version, user_properties).map(|(id, code)| Packet::PubRec(id, code)),
@@ -124,7 +128,9 @@ pub(super) fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: us
 }
 
 fn decode_v3(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {
-    let packet = v3::Codec::new(0).decode(&mut BytesMut::from(frame.bytes))?.map(|(packet, _)| packet);
+    let mut bytes = BytesMut::from(frame.bytes);
+    bytes[0] = frame.first_byte;
+    let packet = v3::Codec::new(0).decode(&mut bytes)?.map(|(packet, _)| packet);
     match packet {
         Some(v3::Packet::Subscribe { packet_id, topic_filters }) => {
             let mut at = 2;

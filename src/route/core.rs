@@ -105,21 +105,29 @@ fn open(broker: &Broker, index: usize) -> Result<(Lane, LaneEnd), CoreDown> {
 }
 
 impl Lane {
-    /// Sends messages, in their order, and leaves `messages` empty; if the lane is full it does nothing and says `false`.
-    pub fn try_send(&self, messages: &mut Vec<Message>) -> bool {
-        let room = self.reserve(messages.iter().map(Message::size).sum());
-        if room {
-            self.push(messages);
+    /// Sends messages, in their order, and leaves `messages` empty.
+    ///
+    /// # Errors
+    /// The bytes that it needs, if the lane is too full for them; then nothing is sent.
+    pub fn try_send(&self, messages: &mut Vec<Message>) -> Result<(), usize> {
+        let bytes = messages.iter().map(Message::size).sum();
+        if !self.reserve(bytes) {
+            return Err(bytes);
         }
-        room
+        self.push(messages);
+        Ok(())
     }
 
-    /// Waits until the lane may have room again.
-    pub async fn room(&self) {
-        let room = self.room.notified();
-        tokio::pin!(room);
-        room.as_mut().enable();
-        if self.inflight() > LANE_BYTES / 2 && !self.is_down() {
+    /// Waits until the lane may have room for so many bytes, and for some more, so that not each message is waited for.
+    pub async fn room(&self, bytes: usize) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            let inflight = self.inflight();
+            if inflight == 0 || inflight + bytes.max(LANE_BYTES / 2) <= LANE_BYTES || self.is_down() {
+                return;
+            }
             room.await;
         }
     }
@@ -170,10 +178,8 @@ impl Lane {
         if paused {
             end.0.wake().await.map_err(|_| self.went_down())?;
         }
-        let before = self.inflight.fetch_sub(bytes, SeqCst);
-        if before > LANE_BYTES / 2 || before == bytes {
-            self.room.notify_waiters();
-        }
+        self.inflight.fetch_sub(bytes, SeqCst);
+        self.room.notify_waiters();
         Ok(())
     }
 
@@ -241,8 +247,8 @@ mod tests {
                         payload[..4].copy_from_slice(&n.to_be_bytes());
                         batch.push(message(&payload));
                     }
-                    while !lane.try_send(&mut batch) {
-                        lane.room().await;
+                    while let Err(bytes) = lane.try_send(&mut batch) {
+                        lane.room(bytes).await;
                     }
                 }
             }
@@ -260,11 +266,33 @@ mod tests {
         assert_eq!(lane.inflight(), 0);
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn messages_of_more_than_half_a_lane_wait_without_spinning() {
+        let (lane, mut end) = start(1).unwrap().remove(0);
+        let lane = std::sync::Arc::new(lane);
+        let sender = tokio::spawn({
+            let lane = lane.clone();
+            async move {
+                for size in [3_000_000, 1_600_000].repeat(5) {
+                    let mut batch = vec![message(&vec![0; size])];
+                    while let Err(bytes) = lane.try_send(&mut batch) {
+                        lane.room(bytes).await;
+                    }
+                }
+            }
+        });
+        let mut received = Vec::new();
+        while received.len() < 10 {
+            lane.receive(&mut end, &mut received).await.unwrap();
+        }
+        sender.await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_message_larger_than_the_lane_passes_alone() {
         let (lane, mut end) = start(1).unwrap().remove(0);
         let big = vec![7; 2 * LANE_BYTES];
-        assert!(lane.try_send(&mut vec![message(&big)]));
+        lane.try_send(&mut vec![message(&big)]).unwrap();
         let mut received = Vec::new();
         lane.receive(&mut end, &mut received).await.unwrap();
         assert_eq!(received[0].payload().len(), big.len());

@@ -13,17 +13,16 @@ pub mod core;
 mod gate;
 mod wildcard;
 
-pub use gate::Gate;
+pub use gate::{Gate, Pressure};
 
 use crate::message::{Message, QoS};
-use crate::metrics::Metrics;
 use crate::mqtt::topic::has_wildcard;
 use core::{CoreDown, Lane};
 use dashmap::DashMap;
 use smallvec::SmallVec;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use wildcard::Wildcards;
+use wildcard::{Match, Wildcards};
 
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
 const RUN: usize = 16;
@@ -49,8 +48,11 @@ pub trait Subscriber: Send + Sync + std::fmt::Debug {
     /// Takes messages on one topic for the subscriptions that match it. Called with no lock of the route held; never
     /// blocks.
     ///
-    /// Returns the gate that the publisher should wait at, if there is one.
-    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Arc<Gate>>;
+    /// Says whether the publisher should wait, and where.
+    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Pressure>;
+
+    /// Where somebody who is about to publish to it should wait first, if it is behind; `lasting` is QoS 1 or 2.
+    fn pressure(&self, lasting: bool) -> Option<Pressure>;
 }
 
 /// The way by which a message reached a subscriber.
@@ -76,40 +78,40 @@ struct Target {
 /// Messages on one topic that follow each other are delivered together: one look-up, and one lock a subscriber.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Messages on one topic.
+    /// Messages of one publisher on one topic.
     run: Vec<Message>,
     /// The exact subscribers of that topic.
     targets: Option<Arc<[Target]>>,
-    /// Whether it has wildcard subscribers.
-    wildcard: bool,
+    /// Its wildcard subscribers.
+    matches: Option<Arc<[Match]>>,
     /// What is to be sent down each lane.
     lanes: SmallVec<[Vec<Message>; 4]>,
-    gate: Option<Arc<Gate>>,
+    pressure: Option<Pressure>,
 }
 
 impl Batch {
     /// Whether a subscriber asks to be waited for before more is published.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
-        self.gate.is_some()
+        self.pressure.is_some()
     }
 }
 
 /// Something that a publisher waits for before it reads more.
 #[derive(Debug)]
 pub enum Wait {
-    /// Room in a lane.
-    Lane(Arc<[Lane]>, usize),
+    /// Room for so many bytes in a lane.
+    Lane(Arc<[Lane]>, usize, usize),
     /// A subscriber that is behind.
-    Gate(Arc<Gate>),
+    Gate(Pressure),
 }
 
 impl Wait {
     /// Waits.
     pub async fn over(self) {
         match self {
-            Self::Lane(lanes, index) => lanes[index].room().await,
-            Self::Gate(gate) => gate.wait().await,
+            Self::Lane(lanes, index, bytes) => lanes[index].room(bytes).await,
+            Self::Gate(pressure) => pressure.over().await,
         }
     }
 }
@@ -127,12 +129,12 @@ impl Route {
     ///
     /// # Errors
     /// [`CoreDown`] if the routing core does not start.
-    pub fn start(lanes: usize, metrics: &Arc<Metrics>) -> Result<Arc<Self>, CoreDown> {
+    pub fn start(lanes: usize) -> Result<Arc<Self>, CoreDown> {
         let (lanes, ends): (Vec<_>, Vec<_>) = core::start(lanes)?.into_iter().unzip();
         let lanes: Arc<[Lane]> = lanes.into();
         let wildcards = Arc::new(Wildcards::default());
         for (index, end) in ends.into_iter().enumerate() {
-            tokio::spawn(wildcard::deliver(lanes.clone(), index, end, wildcards.clone(), metrics.clone()));
+            tokio::spawn(wildcard::deliver(lanes.clone(), index, end, wildcards.clone()));
         }
         Ok(Arc::new(Self { exact: DashMap::default(), wildcards, lanes }))
     }
@@ -168,27 +170,34 @@ impl Route {
 
     /// Takes a message into `batch`. Says whether anybody is subscribed to its topic.
     pub fn publish(&self, message: Message, batch: &mut Batch) -> bool {
-        let same_topic = batch.run.last().is_some_and(|last| last.topic_bytes() == message.topic_bytes());
-        if !same_topic || batch.run.len() >= RUN {
+        let same =
+            |last: &Message| last.publisher() == message.publisher() && last.topic_bytes() == message.topic_bytes();
+        if !batch.run.last().is_some_and(same) || batch.run.len() >= RUN {
             self.deliver(batch);
             let topic = message.topic();
             // The guard must be gone before anybody is called.
             batch.targets = self.exact.get(topic).map(|targets| targets.clone());
-            batch.wildcard = self.wildcards.any_match(topic);
+            batch.matches = self.wildcards.matches(topic);
+            for found in batch.matches.iter().flat_map(|matches| matches.iter()) {
+                let lasting = message.qos() != QoS::AtMostOnce && found.wants_lasting();
+                if let Some(pressure) = found.subscriber.pressure(lasting) {
+                    batch.pressure = Some(pressure.or(batch.pressure.take()));
+                }
+            }
         }
         batch.run.push(message);
-        batch.wildcard || batch.targets.is_some()
+        batch.matches.is_some() || batch.targets.is_some()
     }
 
     /// Delivers what is in `batch`: to exact subscribers at once, to the others when it is sent.
     pub fn deliver(&self, batch: &mut Batch) {
         for target in batch.targets.take().iter().flat_map(|targets| targets.iter()) {
             let via = if target.overlapped { Via::ExactAndWildcard } else { Via::Exact };
-            if let Some(gate) = target.subscriber.deliver(&batch.run, &[target.options], via) {
-                batch.gate = Some(gate);
+            if let Some(pressure) = target.subscriber.deliver(&batch.run, &[target.options], via) {
+                batch.pressure = Some(pressure.or(batch.pressure.take()));
             }
         }
-        if let (true, Some(first)) = (batch.wildcard, batch.run.first()) {
+        if let (Some(_), Some(first)) = (batch.matches.take(), batch.run.first()) {
             let lane = self.lane_of(first);
             batch.lanes.resize_with(self.lanes.len(), Vec::new);
             batch.lanes[lane].append(&mut batch.run);
@@ -200,17 +209,19 @@ impl Route {
     pub fn send(&self, batch: &mut Batch) -> Option<Wait> {
         self.deliver(batch);
         for (index, (lane, messages)) in self.lanes.iter().zip(&mut batch.lanes).enumerate() {
-            if !messages.is_empty() && !lane.try_send(messages) {
-                return Some(Wait::Lane(self.lanes.clone(), index));
+            if !messages.is_empty()
+                && let Err(bytes) = lane.try_send(messages)
+            {
+                return Some(Wait::Lane(self.lanes.clone(), index, bytes));
             }
         }
-        batch.gate.take().map(Wait::Gate)
+        batch.pressure.take().map(Wait::Gate)
     }
 
-    /// Distinct filters with a wildcard.
+    /// Whether one more distinct wildcard filter would be over `most`.
     #[must_use]
-    pub fn wildcard_filters(&self) -> usize {
-        self.wildcards.len()
+    pub fn is_over(&self, filter: &str, most: usize) -> bool {
+        self.wildcards.len() >= most && !self.wildcards.contains(filter)
     }
 
     /// Bytes on their way through the routing core.

@@ -1,11 +1,11 @@
 //! Wildcard subscribers, and the tasks that take messages from the lanes to them.
 
 use super::core::{Lane, LaneEnd};
-use super::{Options, RUN, Subscriber, Target, Via};
+use super::{Options, Subscriber, Target, Via};
 use crate::message::{Message, NEVER, Parts, QoS};
-use crate::metrics::Metrics;
 use crate::tree::TopicTree;
 use ahash::AHashMap;
+use dashmap::DashMap;
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 /// The publisher of a watchdog's probe; sessions count from 1.
 const PROBE: u64 = u64::MAX;
-/// Topics of which a lane's task remembers the subscribers; a fleet of 1,000 docks publishes to about as many.
+/// Topics of which the subscribers are remembered; a fleet of 1,000 docks publishes to about as many.
 const REMEMBERED_TOPICS: usize = 8192;
+/// What is remembered of a topic: the generation that it holds for, and its subscribers.
+type Remembered = (u64, Option<Arc<[Match]>>);
 
 /// All subscriptions with a wildcard.
 #[derive(Debug, Default)]
@@ -24,15 +26,23 @@ pub(super) struct Wildcards {
     filters: AtomicUsize,
     /// Counts changes, so that remembered matches can be told to be old.
     generation: AtomicU64,
+    remembered: DashMap<Box<str>, Remembered, ahash::RandomState>,
     /// The last probe that came through, by lane.
     probes: RwLock<AHashMap<usize, u64>>,
 }
 
 /// One subscriber with all its wildcard subscriptions that match a topic.
 #[derive(Debug, Clone)]
-struct Match {
-    subscriber: Arc<dyn Subscriber>,
+pub(super) struct Match {
+    pub(super) subscriber: Arc<dyn Subscriber>,
     options: SmallVec<[Options; 1]>,
+}
+
+impl Match {
+    /// Whether one of the subscriptions has QoS 1 or 2.
+    pub(super) fn wants_lasting(&self) -> bool {
+        self.options.iter().any(|options| options.qos != QoS::AtMostOnce)
+    }
 }
 
 impl Wildcards {
@@ -62,18 +72,31 @@ impl Wildcards {
     fn changed(&self, tree: &TopicTree<Vec<Target>>) {
         self.filters.store(tree.len(), SeqCst);
         self.generation.fetch_add(1, SeqCst);
+        // What is old is not found any more, but it would keep ended sessions in memory.
+        self.remembered.clear();
     }
 
-    pub(super) fn any_match(&self, topic: &str) -> bool {
+    pub(super) fn contains(&self, filter: &str) -> bool {
+        self.tree.read().get(filter).is_some()
+    }
+
+    /// The subscribers of a topic; `None` if there are none.
+    pub(super) fn matches(&self, topic: &str) -> Option<Arc<[Match]>> {
         if self.len() == 0 {
-            return false;
+            return None;
         }
-        let mut any = false;
-        self.tree.read().filters_matching(topic, |_| {
-            any = true;
-            false
-        });
-        any
+        let generation = self.generation.load(SeqCst);
+        if let Some(remembered) = self.remembered.get(topic)
+            && remembered.0 == generation
+        {
+            return remembered.1.clone();
+        }
+        let matches = self.find(topic);
+        if self.remembered.len() >= REMEMBERED_TOPICS {
+            self.remembered.clear();
+        }
+        self.remembered.insert(topic.into(), (generation, matches.clone()));
+        matches
     }
 
     pub(super) fn probes_returned(&self, lanes: usize) -> Option<u64> {
@@ -81,8 +104,8 @@ impl Wildcards {
         Some((0..lanes).map(|lane| probes.get(&lane).copied().unwrap_or(0)).min().unwrap_or(0))
     }
 
-    /// The subscribers of a topic, each once however many of its filters match.
-    fn matches(&self, topic: &str) -> Arc<[Match]> {
+    /// Each subscriber once, however many of its filters match.
+    fn find(&self, topic: &str) -> Option<Arc<[Match]>> {
         let mut matches: Vec<Match> = Vec::new();
         let mut places: AHashMap<u64, usize> = AHashMap::new();
         self.tree.read().filters_matching(topic, |targets| {
@@ -98,7 +121,7 @@ impl Wildcards {
             }
             true
         });
-        matches.into()
+        (!matches.is_empty()).then(|| matches.into())
     }
 }
 
@@ -115,50 +138,25 @@ pub(super) fn probe(number: u64) -> Message {
     })
 }
 
-/// Hands the messages that come out of a lane to the wildcard subscribers, until the routing core ends.
-///
-/// It waits at the gate of a subscriber that is behind, with all that is behind it in the lane: that is how the
-/// publishers come to wait for room. [`super::Gate`] bounds how long.
-pub(super) async fn deliver(
-    lanes: Arc<[Lane]>,
-    index: usize,
-    mut end: LaneEnd,
-    wildcards: Arc<Wildcards>,
-    metrics: Arc<Metrics>,
-) {
-    let lane = &lanes[index];
-    let mut remembered: AHashMap<Box<str>, Arc<[Match]>> = AHashMap::new();
-    let mut generation = u64::MAX;
+/// Hands the messages that come out of a lane to the wildcard subscribers, until the routing core ends. Waits for nobody.
+pub(super) async fn deliver(lanes: Arc<[Lane]>, index: usize, mut end: LaneEnd, wildcards: Arc<Wildcards>) {
     let mut received = Vec::new();
-    while lane.receive(&mut end, &mut received).await.is_ok() {
-        let now = wildcards.generation.load(SeqCst);
-        if now != generation || remembered.len() >= REMEMBERED_TOPICS {
-            remembered = AHashMap::new();
-            generation = now;
-        }
-        let runs = received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes());
-        for run in runs.flat_map(|run| run.chunks(RUN)) {
+    while lanes[index].receive(&mut end, &mut received).await.is_ok() {
+        for run in received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes()) {
             let message = &run[0];
             if message.publisher() == PROBE {
                 let number = run[run.len() - 1].payload().try_into().map_or(0, u64::from_be_bytes);
                 wildcards.probes.write().insert(index, number);
                 continue;
             }
-            let topic = message.topic();
-            let found = match remembered.get(topic) {
-                Some(found) => found,
-                None => remembered.entry(topic.into()).or_insert_with(|| wildcards.matches(topic)),
-            };
-            let mut gate = None;
-            for Match { subscriber, options } in found.iter() {
-                gate = subscriber.deliver(run, options, Via::Wildcard).or(gate);
-            }
-            if let Some(gate) = gate {
-                metrics.throttled();
-                gate.wait().await;
+            for Match { subscriber, options } in wildcards.matches(message.topic()).iter().flat_map(|m| m.iter()) {
+                // That it is behind is seen by those who publish to it next.
+                let _pressure = subscriber.deliver(run, options, Via::Wildcard);
             }
         }
         received.clear();
+        // Else it would keep the worker as long as messages come.
+        tokio::task::consume_budget().await;
     }
     tracing::error!(lane = index, "the routing core has ended: wildcard subscribers get nothing any more");
 }
