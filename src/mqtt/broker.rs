@@ -1,8 +1,9 @@
 //! What all connections share, and the way of a publish: access, hook, retained store, route.
 
 use super::deadlines::Deadlines;
+use super::link::Kick;
 use super::retained::Retained;
-use super::session::{Kick, Session};
+use super::session::Session;
 use super::shared::Group;
 use super::topic::TopicLimits;
 use crate::access::{Access, Identity};

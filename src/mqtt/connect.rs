@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::encode;
 use super::fault::Fault;
 use super::properties::{Properties, id};
-use super::session::{Terms, Will};
+use super::terms::{Terms, Will};
 use super::topic;
 use super::wire::{Frame, Reader};
 use crate::message::{Message, NEVER, Parts, QoS};

@@ -1,7 +1,7 @@
 //! Accepting connections.
 
 use super::broker::Broker;
-use super::connection;
+use super::handshake;
 use crate::logging::RateLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -43,7 +43,7 @@ async fn serve(broker: Arc<Broker>, stream: TcpStream, peer: std::net::SocketAdd
             tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
         }
         let (read, write) = stream.into_split();
-        connection::serve(broker.clone(), read, write, peer, place).await;
+        handshake::serve(broker.clone(), read, write, peer, place).await;
     }
 }
 

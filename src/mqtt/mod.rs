@@ -1,10 +1,11 @@
 //! The edge: everything that speaks MQTT to clients.
 //!
-//! Bytes come in through `listener` to a `connection`, which reads them with `wire` and `connect`, and hands
-//! each publish to the `broker`: access, hook, `retained` store, route. The route ends in `session`s, where a
+//! Bytes come in through `listener` and `handshake` to a `connection`, which reads them with `wire` and `connect`, and hands
+//! each packet to its `actions`; a publish goes to the `broker`: access, hook, `retained` store, route. That ends in `session`s, where a
 //! connection fetches what it has to write, with `encode`. `sessions` is the life of sessions and wills,
 //! `subscriptions` what clients subscribe to, `shared` the groups, `inflight` what waits for acknowledgements.
 
+mod actions;
 mod aliases;
 pub mod broker;
 mod connect;
@@ -13,7 +14,9 @@ mod deadlines;
 mod delivery;
 mod encode;
 mod fault;
+mod handshake;
 mod inflight;
+mod link;
 pub mod listener;
 mod properties;
 mod queue;
@@ -22,6 +25,7 @@ mod session;
 mod sessions;
 mod shared;
 mod subscriptions;
+mod terms;
 pub mod topic;
 mod traffic;
 mod wire;

@@ -4,15 +4,16 @@
 //! out ([`Session::fetch`]). Its one lock is held for a push or for a small batch, never while bytes are encoded or
 //! written, and never while another lock of the broker is taken.
 
-use super::aliases::Alias;
 use super::delivery::Delivery;
 use super::inflight::{InFlight, Received, Resend};
+use super::link::Link;
 use super::queue::Queue;
 use super::shared::Group;
+use super::terms::Terms;
 use super::topic;
 use crate::config::Limits;
 use crate::message::{Message, NEVER, QoS};
-use crate::metrics::{Drop, Metrics, Version};
+use crate::metrics::{Drop, Metrics};
 use crate::route::{Gate, Options, Pressure, Subscriber, Via};
 use ahash::{AHashMap, AHashSet};
 use bytestring::ByteString;
@@ -21,8 +22,6 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use tokio::sync::Notify;
 
 /// Copies that a session with overlapping exact and wildcard subscriptions waits to drop.
 const EXPECTED_COPIES: usize = 4096;
@@ -41,72 +40,6 @@ pub(super) enum Outgoing {
     Publish(Delivery, Option<NonZeroU16>, bool),
     /// A PUBREL.
     Release(NonZeroU16),
-}
-
-/// Why a connection is told to end by somebody else than its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kick {
-    /// Another connection has the client identifier now (MQTT-3.1.4-3).
-    TakenOver = 1,
-    /// The broker stops.
-    Shutdown = 2,
-}
-
-/// The connection that a session has at present.
-#[derive(Debug, Default)]
-pub(super) struct Link {
-    /// Woken when there is something to fetch, or when kicked.
-    pub(super) wake: Notify,
-    kicked: AtomicU8,
-}
-
-impl Link {
-    /// Tells the connection to end.
-    pub(super) fn kick(&self, why: Kick) {
-        self.kicked.store(why as u8, SeqCst);
-        self.wake.notify_one();
-    }
-
-    /// Whether and why the connection is to end.
-    #[must_use]
-    pub(super) fn kicked(&self) -> Option<Kick> {
-        match self.kicked.load(SeqCst) {
-            0 => None,
-            1 => Some(Kick::TakenOver),
-            _ => Some(Kick::Shutdown),
-        }
-    }
-}
-
-/// What CONNECT says of the client's abilities and wishes.
-#[derive(Debug, Clone)]
-pub(super) struct Terms {
-    /// Protocol version.
-    pub(super) version: Version,
-    /// How long the session outlives the connection, in milliseconds; 0 ends it with the connection.
-    pub(super) expiry_ms: u64,
-    /// Messages of QoS 1 and 2 that may be on their way to the client.
-    pub(super) window: usize,
-    /// Largest packet that the client takes; 0 is no limit.
-    pub(super) max_packet_size: usize,
-    /// Topic aliases that the client takes; 0 is none.
-    pub(super) topic_alias_max: u16,
-    /// The will.
-    pub(super) will: Option<Will>,
-}
-
-/// A will, ready to be published.
-#[derive(Debug, Clone)]
-pub(super) struct Will {
-    /// The message; its expiry counts from the publishing.
-    pub(super) message: Message,
-    /// Message Expiry Interval in seconds.
-    pub(super) expiry: Option<u32>,
-    /// Key of the session that it belongs to: it is the client's own message (No Local), and comes after its others.
-    pub(super) publisher: u64,
-    /// Will Delay Interval in milliseconds.
-    pub(super) delay_ms: u64,
 }
 
 /// One subscription of a session.
@@ -453,25 +386,6 @@ impl State {
         let unacknowledged = self.inflight.take_unacknowledged().chain(queued);
         let shared = unacknowledged.filter(|d| d.group.is_some()).collect();
         (std::mem::take(&mut self.subscriptions), shared)
-    }
-}
-
-impl Terms {
-    /// Whether the client takes a packet of this size.
-    fn takes(&self, delivery: &Delivery) -> bool {
-        if self.max_packet_size == 0 {
-            return true;
-        }
-        let header = super::encode::PublishHeader {
-            qos: delivery.qos,
-            packet_id: (delivery.qos != QoS::AtMostOnce).then_some(NonZeroU16::MIN),
-            dup: false,
-            retain: false,
-            subscription_ids: delivery.ids.as_slice(),
-            // The largest form that it may take.
-            alias: if self.topic_alias_max > 0 { Alias::Defines(1) } else { Alias::None },
-        };
-        super::encode::publish_size(&delivery.message, &header, self.version) <= self.max_packet_size
     }
 }
 

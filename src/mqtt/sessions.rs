@@ -1,7 +1,9 @@
 //! The life of sessions: begin, resume, take-over, end, and the wills that go with it.
 
 use super::broker::Broker;
-use super::session::{Kick, Link, Session, Terms, Will, after};
+use super::link::{Kick, Link};
+use super::session::{Session, after};
+use super::terms::{Terms, Will};
 use crate::access::Identity;
 use crate::message::{Message, NEVER, Parts};
 use crate::metrics::ConnectRefusal;

@@ -1,0 +1,169 @@
+//! What a connection does with each packet.
+
+use super::broker::Accepted;
+use super::connect;
+use super::connection::{Connection, End};
+use super::encode::{self, Ack};
+use super::fault::Fault;
+use super::inflight::Received;
+use super::topic;
+use super::traffic::Traffic;
+use super::wire::{Packet, Publish};
+use crate::message::{NEVER, Parts, QoS};
+use crate::metrics::Version;
+use crate::route::Subscriber;
+use bytes::BytesMut;
+use bytestring::ByteString;
+use rmqtt_codec::v3;
+use rmqtt_codec::v5::{self, DisconnectReasonCode, SubscribeAckReason};
+use std::num::NonZeroU16;
+
+impl<R, W> Connection<R, W> {
+    /// Acts on one packet.
+    pub(super) fn act(&mut self, packet: Packet<'_>, traffic: &mut Traffic, arena: &mut BytesMut) -> Result<(), End> {
+        match packet {
+            Packet::Publish(publish) => {
+                traffic.count(publish.qos, publish.payload.len());
+                self.publish(&publish, arena).map_err(End::Fault)?;
+            }
+            Packet::PubAck(id) => drop(self.session.acknowledge(id)),
+            Packet::PubRec(id, code) => match self.session.received(id, code) {
+                Received::Release => self.ack(Ack::Pubrel, id, 0),
+                Received::Refused => {}
+                Received::Unknown => self.ack(Ack::Pubrel, id, 0x92),
+            },
+            Packet::PubRel(id) => {
+                let code = if self.session.release(id) { 0 } else { 0x92 };
+                self.ack(Ack::Pubcomp, id, code);
+            }
+            Packet::PubComp(id) => drop(self.session.complete(id)),
+            Packet::Subscribe(packet) => {
+                self.broker.deliver(&mut self.batch);
+                if packet.filters.iter().any(|(filter, options)| options.no_local && filter.starts_with("$share/")) {
+                    return Err(End::Fault(Fault::protocol("No Local on a shared subscription"))); // MQTT-3.8.3-4
+                }
+                let codes = self.broker.subscribe(&self.session, &packet);
+                self.suback(packet.packet_id, codes);
+            }
+            Packet::Unsubscribe(packet_id, filters) => {
+                self.broker.deliver(&mut self.batch);
+                let status = self.broker.unsubscribe(&self.session, &filters);
+                if self.version == Version::V5 {
+                    let (properties, reason_string) = (Vec::new(), None);
+                    let ack = v5::UnsubscribeAck { packet_id, properties, reason_string, status };
+                    encode::v5(&mut self.output, v5::Packet::UnsubscribeAck(ack));
+                } else {
+                    encode::v3(&mut self.output, v3::Packet::UnsubscribeAck { packet_id });
+                }
+            }
+            Packet::Ping if self.version == Version::V5 => encode::v5(&mut self.output, v5::Packet::PingResponse),
+            Packet::Ping => encode::v3(&mut self.output, v3::Packet::PingResponse),
+            Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, publish: &Publish<'_>, arena: &mut BytesMut) -> Result<(), Fault> {
+        let named;
+        let topic = match publish.properties.topic_alias {
+            None => publish.topic,
+            Some(alias) => {
+                named = self.resolve(alias, publish.topic)?;
+                &named
+            }
+        };
+        if topic.is_empty() && publish.properties.topic_alias.is_none() && self.version == Version::V5 {
+            return Err(Fault::protocol("neither a topic name nor a topic alias")); // MQTT 5, 3.3.2.1
+        }
+        if !topic::is_name(topic, self.broker.topic_limits()) {
+            return Err(Fault::TOPIC_NAME);
+        }
+        if publish.qos == QoS::ExactlyOnce {
+            let id = publish.packet_id.unwrap_or(NonZeroU16::MIN);
+            let v5 = self.version == Version::V5;
+            let most = if v5 { usize::from(self.broker.limits.receive_maximum) } else { usize::MAX };
+            match self.session.receive(id, most) {
+                None => return Err(Fault::RECEIVE_MAXIMUM),
+                Some(true) => {}
+                // Sent again because our PUBREC got lost: it has been published (MQTT-4.3.3-10).
+                Some(false) => {
+                    self.ack(Ack::Pubrec, id, 0);
+                    return Ok(());
+                }
+            }
+        }
+        let now = || self.broker.clock.now_ms();
+        let parts = Parts {
+            qos: publish.qos,
+            retain: publish.retain,
+            publisher: self.session.key(),
+            expires_at: publish.properties.expiry.map_or(NEVER, |seconds| now() + u64::from(seconds) * 1000),
+            topic,
+            properties: &publish.properties.forwarded(),
+            payload: publish.payload,
+        };
+        let accepted = self.broker.publish(&self.identity, &parts, &mut self.batch, arena);
+        let Some(id) = publish.packet_id else { return Ok(()) };
+        let ack = if publish.qos == QoS::AtLeastOnce { Ack::Puback } else { Ack::Pubrec };
+        match accepted {
+            Accepted::Delivered => self.ack(ack, id, 0),
+            Accepted::NoSubscriber => self.ack(ack, id, 0x10),
+            Accepted::Quota(reason) => {
+                // With an error in PUBREC the exchange is over (MQTT 5, 4.3.3); MQTT 3 goes on as ever.
+                if self.version == Version::V5 && publish.qos == QoS::ExactlyOnce {
+                    self.session.release(id);
+                }
+                let reason = Some(&reason[..]).filter(|_| self.problem_info);
+                encode::ack(&mut self.output, ack, id, 0x97, reason, self.version);
+            }
+        }
+        Ok(())
+    }
+
+    /// The topic behind an alias (MQTT 5, 3.3.2.3.4), after `topic`, if there is one, has become it.
+    fn resolve(&mut self, alias: u16, topic: &str) -> Result<ByteString, Fault> {
+        if alias == 0 || alias > self.broker.limits.topic_alias_maximum {
+            return Err(Fault::TOPIC_ALIAS);
+        }
+        if topic.is_empty() {
+            let unknown = Fault::protocol("a topic alias that has not been defined");
+            return self.aliases.get(&alias).cloned().ok_or(unknown);
+        }
+        if topic.len() > self.broker.limits.topic_length {
+            return Err(Fault::TOPIC_NAME);
+        }
+        let topic: ByteString = topic.into();
+        self.aliases.insert(alias, topic.clone());
+        Ok(topic)
+    }
+
+    fn disconnect(&self, disconnect: &v5::Disconnect) -> End {
+        let asked = disconnect.session_expiry_interval_secs;
+        // MQTT-3.1.2-23: a session that was to end with its connection cannot be prolonged now.
+        if asked.is_some_and(|seconds| seconds > 0) && self.session.state().terms.expiry_ms == 0 {
+            return End::Fault(Fault::protocol("a session expiry in DISCONNECT after 0 in CONNECT"));
+        }
+        let expiry_ms = asked.map(|seconds| connect::expiry_ms(seconds, &self.broker));
+        let with_will = disconnect.reason_code != DisconnectReasonCode::NormalDisconnection;
+        End::Client { expiry_ms, with_will }
+    }
+
+    fn suback(&mut self, packet_id: NonZeroU16, status: Vec<SubscribeAckReason>) {
+        if self.version == Version::V5 {
+            let (properties, reason_string) = (Vec::new(), None);
+            let ack = v5::SubscribeAck { packet_id, properties, reason_string, status };
+            encode::v5(&mut self.output, v5::Packet::SubscribeAck(ack));
+        } else {
+            let code = |reason: SubscribeAckReason| match QoS::try_from(u8::from(reason)) {
+                Ok(qos) => v3::SubscribeReturnCode::Success(qos),
+                Err(_) => v3::SubscribeReturnCode::Failure,
+            };
+            let status = status.into_iter().map(code).collect();
+            encode::v3(&mut self.output, v3::Packet::SubscribeAck { packet_id, status });
+        }
+    }
+
+    pub(super) fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8) {
+        encode::ack(&mut self.output, ack, id, code, None, self.version);
+    }
+}

@@ -1,0 +1,131 @@
+//! From an accepted socket to a connection: CONNECT in time, a session, CONNACK; and the good-bye at the end.
+
+use super::broker::Broker;
+use super::connect::{self, Hello, Refusal};
+use super::connection::{Connection, READ_MIN};
+use super::listener::Place;
+use super::wire;
+use crate::logging::RateLimit;
+use crate::metrics::ConnectRefusal;
+use bytes::{Buf, BytesMut};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// How long a client may take for its last bytes when the broker closes.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// CONNECT holds five strings of at most 64 KiB and properties: none is larger than this.
+const CONNECT_MAX: usize = 1 << 20;
+
+/// Serves one client from CONNECT to the end.
+pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    let mut input = BytesMut::new();
+    let deadline = broker.limits.connect_timeout;
+    let first = tokio::select! {
+        first = timeout(deadline, handshake(&broker, &mut read, &mut input)) => first,
+        () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
+    };
+    let hello = match first {
+        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version)),
+        Ok(hello) => hello,
+        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
+    };
+    let joined = hello.and_then(|hello| match broker.join(&hello.client_id, hello.clean, hello.terms.clone()) {
+        Ok(joined) => Ok((hello, joined)),
+        Err(_) => Err(Refusal::busy(hello.terms.version)),
+    });
+    let (hello, (joined, old_will)) = match joined {
+        Ok(joined) => joined,
+        Err(refusal) => {
+            drop(place);
+            return refuse(&broker, read, write, peer, refusal).await;
+        }
+    };
+    if let Some(will) = old_will {
+        // Whoever it goes to may be behind: CONNACK must not wait for it.
+        let (broker, client_id) = (broker.clone(), hello.client_id.clone());
+        tokio::spawn(async move { broker.publish_will(&client_id, will).await });
+    }
+    let version = hello.terms.version;
+    broker.metrics.connected(version);
+    tracing::debug!(%peer, client = &hello.client_id[..], protocol = version.as_str(), "connected");
+
+    let mut output = BytesMut::new();
+    hello.accept(joined.present, &broker, &mut output);
+    let mut connection = Connection::new(broker, read, write, input, output, &hello, joined.session, joined.link);
+    // A connection may be idle for months: what only CONNECT was about must not stay.
+    drop(hello);
+    let end = connection.run().await;
+    connection.finish(peer, end, place).await;
+}
+
+async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    static REFUSED: RateLimit = RateLimit::per_second(5);
+    broker.metrics.refused(refusal.why);
+    if !matches!(refusal.why, ConnectRefusal::Closed)
+        && let Some(suppressed) = REFUSED.allow()
+    {
+        tracing::info!(%peer, reason = refusal.why.as_str(), suppressed, "connection refused: {}", refusal.text);
+    }
+    let mut output = BytesMut::new();
+    refusal.encode(&mut output);
+    farewell(&mut read, &mut write, &mut output).await;
+}
+
+/// Sends the last bytes and closes; then takes what the client still sends until it closes too. Without that the
+/// system answers it with a reset, on which the client's side throws away what it has not read: our reason code.
+pub(super) async fn farewell<R, W>(read: &mut R, write: &mut W, output: &mut BytesMut)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let last = async {
+        write.write_all_buf(output).await?;
+        write.shutdown().await?;
+        let mut discarded = [0; 512];
+        while read.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _gone = timeout(FAREWELL, last).await;
+}
+
+/// Reads until CONNECT is whole; what comes after it stays in `input`.
+async fn handshake<R: AsyncRead + Unpin>(
+    broker: &Broker,
+    read: &mut R,
+    input: &mut BytesMut,
+) -> Result<Hello, Refusal> {
+    let max_size = CONNECT_MAX.min(broker.limits.max_packet_size as usize);
+    loop {
+        // Whoever doesn't begin with CONNECT need not be listened to any longer.
+        if input.first().is_some_and(|byte| byte >> 4 != 1) {
+            return Err(Refusal::silent(ConnectRefusal::NotConnect, "the first packet is not CONNECT"));
+        }
+        match wire::next_frame(input, max_size) {
+            Ok(Some(frame)) => {
+                let length = frame.bytes.len();
+                let hello = connect::read(frame, broker);
+                input.advance(length);
+                return hello;
+            }
+            Ok(None) => {}
+            Err(fault) => return Err(Refusal::silent(ConnectRefusal::TooLarge, fault.why)),
+        }
+        input.reserve(READ_MIN);
+        match read.read_buf(input).await {
+            Ok(0) | Err(_) => return Err(Refusal::silent(ConnectRefusal::Closed, "closed before CONNECT")),
+            Ok(bytes) => broker.metrics.bytes_in(bytes as u64),
+        }
+    }
+}
