@@ -6,6 +6,7 @@
 mod common;
 
 mod alias_and_expiry;
+mod bounds;
 mod connect;
 mod delivery;
 mod filters;

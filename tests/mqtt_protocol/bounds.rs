@@ -1,0 +1,128 @@
+//! What one client does must not cost the others: no unbounded memory, no lost turn, no place taken for ever.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{Answer, Broker, Connect, Publish, V5, V31, V311, Wire, eventually, metric, subscribe};
+
+/// One SUBSCRIBE can hold tens of thousands of filters; each one costs the subscribers of all sessions something.
+#[test]
+fn more_filters_in_one_subscribe_than_a_session_may_have_are_refused_together() {
+    let broker = Broker::start(|settings| settings.limits.subscriptions_per_session = 10);
+    let mut client = Wire::clean(broker.mqtt, V5, "many");
+    let began = Instant::now();
+    assert_eq!(client.try_subscribe(&[], &vec![("#", 0); 50_000]), vec![0x97; 50_000]);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(client.try_subscribe(&[], &[("#", 0); 10]), [0; 10]);
+}
+
+#[test]
+fn a_full_table_of_filters_refuses_new_ones_only() {
+    let broker = Broker::start(|settings| settings.limits.wildcard_filters = 2);
+    let mut client = Wire::clean(broker.mqtt, V5, "filters");
+    assert_eq!(client.try_subscribe(&[], &[("a/+", 0), ("b/+", 0), ("c/+", 0), ("a/+", 1)]), [0, 0, 0x97, 1]);
+    let mut other = Wire::clean(broker.mqtt, V5, "other");
+    assert_eq!(other.try_subscribe(&[], &[("b/+", 0), ("c", 0)]), [0, 0]);
+}
+
+#[test]
+fn a_full_table_of_sessions_lets_go_of_one_that_nobody_uses() {
+    let broker = Broker::start(|settings| settings.limits.sessions = 3);
+    for id in ["one", "two"] {
+        Wire::connect(broker.mqtt, &Connect::persistent(V5, id)).leave();
+    }
+    let _online = Wire::clean(broker.mqtt, V5, "online");
+    let _dock = Wire::clean(broker.mqtt, V5, "dock");
+    eventually("the session that would have ended first is gone", || {
+        metric(broker.http, "dockgate_sessions", "offline") == 1.0
+    });
+    assert!(!Wire::resume(broker.mqtt, &Connect::persistent(V5, "one").resuming()).1);
+}
+
+/// The broker drops the second copy of a message that an exact and a wildcard filter match. It must not wait for copies
+/// that will not come.
+#[test]
+fn an_exact_subscription_forgets_a_wildcard_that_is_gone() {
+    let broker = Broker::start(|_| {});
+    let mut client = Wire::clean(broker.mqtt, V5, "both");
+    let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
+    for round in 0..3 {
+        client.subscribe(&[("a/b", 1), ("a/#", 1)]);
+        client.unsubscribe(&["a/#"]);
+        for number in 0..50 {
+            publisher.publish(&Publish::new("a/b", format!("{round}-{number}")).qos(1, 1));
+            let message = client.expect_message(&format!("{round}-{number}"));
+            client.complete(&message);
+        }
+        client.subscribe(&[("a/#", 1)]);
+        publisher.publish(&Publish::new("a/b", "once").qos(1, 1));
+        publisher.publish(&Publish::new("a/end", "end").qos(1, 1));
+        for payload in ["once", "end"] {
+            let message = client.expect_message(payload);
+            client.complete(&message);
+        }
+    }
+}
+
+/// While its answers are stuck the broker does not read: that the client is silent then is not the client's fault.
+#[test]
+fn a_client_that_reads_slowly_is_not_taken_for_silent() {
+    let broker = Broker::start(|_| {});
+    let mut reader = Wire::connect(broker.mqtt, &Connect::new(V311, "slow").keep_alive(1));
+    reader.subscribe(&[("big", 0)]);
+    let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
+    let payload = vec![b'x'; 3_000_000];
+    for _ in 0..4 {
+        publisher.push(&Publish::new("big", &payload));
+    }
+    publisher.expect_alive();
+    // Three seconds, pinging, in which it takes a packet each half second.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(700));
+        reader.send(&[0xc0, 0]);
+        assert_eq!(reader.expect_publish().payload.len(), payload.len());
+    }
+    assert!(matches!(reader.next(), Answer::Pingresp));
+}
+
+/// MQTT-4.8.2-5: the member may have taken delivery of it already.
+#[test]
+fn a_qos_2_message_that_one_member_has_got_is_not_given_to_another() {
+    let broker = Broker::start(|_| {});
+    let mut first = Wire::subscriber(broker.mqtt, "first", &[("$share/g/t", 2)]);
+    Wire::clean(broker.mqtt, V311, "pub").publish(&Publish::new("t", "once").qos(2, 1));
+    first.expect_message("once");
+    let mut second = Wire::subscriber(broker.mqtt, "second", &[("$share/g/t", 2)]);
+    first.vanish();
+    eventually("the first has gone", || metric(broker.http, "dockgate_connections", "3.1.1") <= 1.0);
+    Wire::clean(broker.mqtt, V311, "pub2").publish(&Publish::new("t", "next").qos(2, 1));
+    second.expect_message("next");
+}
+
+/// MQTT 3.1, 2.1: SUBSCRIBE, UNSUBSCRIBE and PUBREL may be sent again with DUP; later versions reserve the bit.
+#[test]
+fn mqtt_3_1_may_repeat_a_subscribe_with_dup() {
+    let broker = Broker::start(|_| {});
+    let mut client = Wire::clean(broker.mqtt, V31, "old");
+    let mut again = subscribe(V31, 7, &[], &[("a", 1)]);
+    again[0] |= 0b1000;
+    client.send(&again);
+    assert!(matches!(client.next(), Answer::Suback(7, codes) if codes == [1]));
+}
+
+/// A will is the client's own message, and it comes after those that the client has sent before.
+#[test]
+fn a_will_comes_last() {
+    let broker = Broker::start(|_| {});
+    let mut watcher = Wire::subscriber(broker.mqtt, "watch", &[("status/#", 1)]);
+    for round in 0..10 {
+        let mut dock = Wire::connect(broker.mqtt, &Connect::new(V311, "dock").will("status/dock", "offline"));
+        for number in 0..50 {
+            dock.publish(&Publish::new("status/dock", format!("{round}-{number}")).qos(1, 1));
+        }
+        dock.vanish();
+        for number in 0..50 {
+            watcher.expect_message(&format!("{round}-{number}"));
+        }
+        watcher.expect_message("offline");
+    }
+}
