@@ -9,7 +9,7 @@ use crate::ledger::{Policy, Rules, Scope};
 fn refused(verdict: Verdict) -> Refusal {
     match verdict {
         Verdict::Refuse(refusal) => *refusal,
-        Verdict::Forward => panic!("it was forwarded"),
+        _ => panic!("it was forwarded"),
     }
 }
 
@@ -85,7 +85,7 @@ fn no_conflicting_start_passes_as_a_retry() {
     };
     let (same, other) = (files("first"), files("other"));
     let retry = format!(r#"{{"method":"fileupload_start","data":{same}}}"#);
-    assert_eq!(Desk::busy().publish("services", retry), Verdict::Forward);
+    assert!(Desk::busy().publish("services", retry).forwards());
     for (trick, payload) in [
         ("data twice", format!(r#"{{"method":"fileupload_start","data":{same},"data":{other}}}"#)),
         ("data twice, the other way round", format!(r#"{{"method":"fileupload_start","data":{other},"data":{same}}}"#)),
@@ -206,4 +206,25 @@ fn with_policy_observe_nothing_is_refused() {
     }
     let would = |seen: &&Observation| matches!(seen, Observation::WouldRefuse { .. });
     assert_eq!(desk.seen().iter().filter(would).count(), 2);
+}
+
+/// One that is retained, or queued for a dock that is away, must not come to the dock when the slot may be
+/// another's.
+#[test]
+fn a_start_is_good_until_its_reply_is_due_and_so_is_each_retry_of_it() {
+    let mut desk = Desk::new();
+    let until = Verdict::ForwardUntil(Now(desk.now.0 + 15_000));
+    assert_eq!(desk.publish("services", start("a", "k")), until);
+    desk.now.0 += 9_000;
+    let retry = start("a", "k").replace(r#""tid":"a""#, r#""tid":"b""#);
+    assert_eq!(desk.publish("services", retry), until);
+    assert_eq!(desk.publish("services", start("a", "k")), until, "the same message again");
+    desk.now.0 += 6_000;
+    assert_eq!(desk.publish("services", start("c", "other")), Verdict::ForwardUntil(Now(desk.now.0 + 15_000)));
+}
+
+#[test]
+fn with_policy_observe_nothing_expires() {
+    let desk = Desk::with(Rules { policy: Policy::Observe, ..Rules::default() });
+    assert_eq!(desk.publish("services", start("a", "k")), Verdict::Forward);
 }

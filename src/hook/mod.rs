@@ -68,8 +68,19 @@ pub struct Publisher<'a> {
 pub enum Verdict {
     /// Deliver it as it is.
     Forward,
+    /// Deliver it as it is before this moment, and never after it; do not retain it. It is a start that took
+    /// its slot or belongs to the upload that has it: delivered late, it would be past the guard.
+    ForwardUntil(Now),
     /// Acknowledge it, do not deliver it, and publish the answer instead.
     Refuse(Box<Refusal>),
+}
+
+impl Verdict {
+    /// Whether it may be delivered.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        !matches!(self, Verdict::Refuse(_))
+    }
 }
 
 /// Looks into publishes and tells the ledger. Any thread may call it.
@@ -170,9 +181,14 @@ impl Hook {
         }
         let client = publisher.client_id;
         let event = translate::event(&self.key, topic.kind, method, client, envelope, payload);
-        match event.and_then(|event| self.tell(topic.gateway, &event, now).refused) {
-            Some(conflict) => Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now))),
-            None => Verdict::Forward,
+        let Some(event) = event else {
+            return Verdict::Forward;
+        };
+        let effects = self.tell(topic.gateway, &event, now);
+        match (effects.refused, effects.forward_until) {
+            (Some(conflict), _) => Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now))),
+            (None, Some(until)) => Verdict::ForwardUntil(until),
+            (None, None) => Verdict::Forward,
         }
     }
 

@@ -70,7 +70,7 @@ impl Desk {
     /// A desk where an upload with the name `a` is active.
     pub(super) fn busy() -> Desk {
         let desk = Desk::new();
-        assert_eq!(desk.publish("services", start("a", "first")), Verdict::Forward);
+        assert!(desk.publish("services", start("a", "first")).forwards());
         desk.publish("services_reply", r#"{"tid":"a","bid":"a","method":"fileupload_start","data":{"result":0}}"#);
         assert_eq!(desk.states(), ["active"]);
         desk.seen();

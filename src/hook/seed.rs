@@ -29,7 +29,7 @@ fn the_seven_examples_are_one_conversation_however_often_it_is_held() {
             ("services_reply", UPDATE_REPLY, &[]),
         ];
         for (level, payload, states) in steps {
-            assert_eq!(desk.publish(level, payload), Verdict::Forward, "{payload}");
+            assert!(desk.publish(level, payload).forwards(), "{payload}");
             assert_eq!(desk.states(), states, "round {round}, after {payload}");
         }
         assert_eq!(desk.view().history.len(), round);
@@ -77,7 +77,7 @@ fn the_demo_backends_three_sends_are_one_upload_and_a_fourth_start_is_refused() 
     let desk = Desk::new();
     let named = |name: &str| START.replace("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxx", name);
     for name in ["one", "two", "three"] {
-        assert_eq!(desk.publish("services", named(name)), Verdict::Forward);
+        assert!(desk.publish("services", named(name)).forwards());
     }
     assert_eq!((desk.running().aliases.len(), desk.view().running.len()), (3, 1));
     for (before, after) in

@@ -24,6 +24,9 @@ pub struct Conflict {
 pub struct Effects {
     /// The start must not reach the dock.
     pub refused: Option<Conflict>,
+    /// The start may reach the dock before this moment, and not after it: then it would be past the guard. For
+    /// every start that was accepted as a new one or as a retry under [`Policy::Enforce`](super::Policy::Enforce).
+    pub forward_until: Option<Now>,
     /// What is to be counted.
     pub observations: SmallVec<[Observation; 4]>,
     /// What is to be logged.
