@@ -42,7 +42,8 @@ impl Subject {
         let Some(topic) = Hook::concerns(topic) else {
             return true;
         };
-        let publisher = Publisher { client_id: "backend", may_speak_as_gateway: true, may_command: true };
+        let publisher =
+            Publisher { client_id: "backend", is_here: true, may_speak_as_gateway: true, may_command: true };
         self.hook.inspect(&publisher, topic, payload, NOW).forwards()
     }
 }

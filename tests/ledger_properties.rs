@@ -92,7 +92,7 @@ impl World {
     fn publish(&self, client: &str, gateway: &str, level: &str, payload: &[u8]) -> Verdict {
         let topic = format!("thing/product/{gateway}/{level}");
         let topic = Hook::concerns(&topic).expect("one of the three");
-        let publisher = Publisher { client_id: client, may_speak_as_gateway: true, may_command: true };
+        let publisher = Publisher { client_id: client, is_here: true, may_speak_as_gateway: true, may_command: true };
         self.hook.inspect(&publisher, topic, payload, self.now)
     }
 
@@ -158,7 +158,7 @@ impl World {
                     self.ledger.tick(self.now);
                 }
             }
-            Step::Gone { own } => self.ledger.client_gone(if *own { gateway } else { "bridge" }, self.now),
+            Step::Gone { own } => self.ledger.client_gone(if *own { gateway } else { "bridge" }, self.now, &|_| false),
             Step::Back { own } => self.ledger.client_back(if *own { gateway } else { "bridge" }, self.now),
             Step::Garbage(bytes) => {
                 let payload = [b"{\"method\":\"fileupload_start\",", &bytes[..]].concat();

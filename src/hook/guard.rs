@@ -168,7 +168,7 @@ fn what_is_not_ours_is_forwarded_uncounted() {
 #[test]
 fn a_gateway_with_an_implausible_name_gets_no_state() {
     let desk = Desk::new();
-    let publisher = Publisher { client_id: "x", may_speak_as_gateway: true, may_command: true };
+    let publisher = Publisher { client_id: "x", is_here: true, may_speak_as_gateway: true, may_command: true };
     for gateway in ["", "机场", "a b", &"A".repeat(65)] {
         let topic = Topic { gateway, kind: Kind::Services };
         for name in ["a", "b"] {
@@ -182,7 +182,7 @@ fn a_gateway_with_an_implausible_name_gets_no_state() {
 
 #[test]
 fn who_may_not_speak_for_a_gateway_changes_nothing() {
-    let stranger = Publisher { client_id: "x", may_speak_as_gateway: false, may_command: false };
+    let stranger = Publisher { client_id: "x", is_here: true, may_speak_as_gateway: false, may_command: false };
     for (level, payload) in [
         ("services", start("b", "other")),
         ("services_reply", r#"{"tid":"a","method":"fileupload_start","data":{"result":314000}}"#.to_owned()),

@@ -160,8 +160,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// A number, written as an integer, with a fraction, or as text.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) enum Number {
+    /// Not there, null, or an empty text.
     #[default]
     Absent,
+    /// There, and no number.
+    Unreadable,
     Int(i64),
     Real(f64),
 }
@@ -171,10 +174,15 @@ impl Number {
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn real(self) -> Option<f64> {
         match self {
-            Number::Absent => None,
+            Number::Absent | Number::Unreadable => None,
             Number::Int(number) => Some(number as f64),
             Number::Real(real) => Some(real),
         }
+    }
+
+    /// Something stands there that cannot be read as an integer.
+    pub(super) fn is_unreadable(self) -> bool {
+        self != Number::Absent && self.int().is_none()
     }
 
     /// As an integer, any fraction cut off; absent if out of range.
@@ -217,21 +225,22 @@ impl<'de> Deserialize<'de> for Number {
                     return Ok(Number::Int(number));
                 }
                 let real = text.parse().ok().filter(|real: &f64| real.is_finite());
-                Ok(real.map_or(Number::Absent, Number::Real))
+                let other = if text.is_empty() { Number::Absent } else { Number::Unreadable };
+                Ok(real.map_or(other, Number::Real))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
-                Ok(Number::default())
+                Ok(Number::Unreadable)
             }
             fn visit_unit<E>(self) -> Result<Number, E> {
                 Ok(Number::default())
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Number, A::Error> {
                 skip_seq(seq)?;
-                Ok(Number::default())
+                Ok(Number::Unreadable)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Number, A::Error> {
                 skip_map(map)?;
-                Ok(Number::default())
+                Ok(Number::Unreadable)
             }
         }
 

@@ -57,6 +57,8 @@ static METHOD_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"m
 pub struct Publisher<'a> {
     /// The MQTT client identifier.
     pub client_id: &'a str,
+    /// It is connected and publishes this now. Its will is published when it has gone, and shows nobody present.
+    pub is_here: bool,
     /// May publish what the topic's gateway says: `services_reply` and `events`.
     pub may_speak_as_gateway: bool,
     /// May publish what the cloud asks of it: `services`.
@@ -179,8 +181,7 @@ impl Hook {
             self.observer.observe(&Observation::NotAllowed { direction });
             return Verdict::Forward;
         }
-        let client = publisher.client_id;
-        let event = translate::event(&self.key, topic.kind, method, client, envelope, payload);
+        let event = translate::event(&self.key, topic.kind, method, publisher, envelope, payload);
         let Some(event) = event else {
             return Verdict::Forward;
         };

@@ -23,11 +23,12 @@ use super::effects::{Note, Turn};
 use super::event::{Body, Event, ListedFile};
 use super::module::{Module, Slots};
 use super::observation::{Method, Observation};
+use super::presence::Speaker;
 use super::rate::spend;
 use super::rules::Now;
-use super::status::{Outcome, State};
+use super::status::{EndedBy, Outcome, State};
 use super::text::{self, cut};
-use super::upload::Upload;
+use super::upload::{File, Upload};
 
 /// Requests remembered to match replies that do not name their method, and cancels.
 const MAX_ASKED: usize = 16;
@@ -47,6 +48,7 @@ pub(crate) struct Ended {
     pub(crate) place: u64,
     pub(crate) upload: Upload,
     pub(crate) outcome: Outcome,
+    pub(crate) by: EndedBy,
     pub(crate) code: Option<i64>,
     pub(crate) at: Now,
 }
@@ -92,19 +94,33 @@ pub(crate) struct Gateway {
     /// The last message about it.
     pub(crate) touched: Now,
     /// The client that last spoke as this gateway, unless its id is the gateway's serial number.
-    pub(crate) speaker: Option<Arc<str>>,
-    pub(crate) speaker_here: bool,
-    /// The client whose id is the serial number is known to be connected.
-    pub(crate) own_here: bool,
-    pub(crate) gone: Option<Now>,
+    pub(crate) speaker: Option<Arc<Speaker>>,
+    /// The speaker's record has it among the busy ones.
+    pub(crate) is_followed: bool,
+    /// The client whose id is the serial number.
+    pub(crate) own: Own,
+    /// It has had a start, and counts no longer among those that only spoke.
+    pub(crate) is_started: bool,
     /// Up to when its share of the log is used.
     pub(crate) logged: Now,
     /// Where it stands in the deadline index.
     pub(crate) indexed: Option<Now>,
+    /// Where it stands among the idle ones; none while an upload is running.
+    pub(crate) idle: Option<Now>,
+}
+
+/// What is known of the client whose id is a gateway's serial number. It decides over whoever else
+/// spoke as the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Nothing, or it left and another has spoken since.
+    Unknown,
+    Here,
+    Gone(Now),
 }
 
 impl Gateway {
-    pub(crate) fn new(now: Now) -> Gateway {
+    pub(crate) fn new(now: Now, is_started: bool) -> Gateway {
         Gateway {
             running: SmallVec::new(),
             history: VecDeque::new(),
@@ -115,11 +131,12 @@ impl Gateway {
             refused: 0,
             touched: now,
             speaker: None,
-            speaker_here: false,
-            own_here: false,
-            gone: None,
+            is_followed: false,
+            own: Own::Unknown,
+            is_started,
             logged: Now(0),
             indexed: None,
+            idle: None,
         }
     }
 
@@ -144,6 +161,24 @@ impl Gateway {
         }
     }
 
+    /// Whether an event shows that the gateway is there: it is not its will, and it is certain that
+    /// it is about an upload.
+    pub(crate) fn is_spoken_for(&self, event: &Event<'_>) -> bool {
+        event.is_here
+            && match &event.body {
+                Body::UnnamedEvent(_) => self.running.iter().any(|upload| upload.has_bid(event.bid)),
+                Body::UnnamedReply(_) => self.knows_tid(event.tid),
+                body => body.is_from_gateway(),
+            }
+    }
+
+    fn knows_tid(&self, tid: &str) -> bool {
+        let tid = cut(tid, text::ID);
+        let ended = self.history.iter().map(|ended| &ended.upload);
+        let mut names = self.running.iter().chain(ended).flat_map(|upload| &upload.aliases);
+        !tid.is_empty() && (names.any(|alias| *alias.tid == *tid) || self.asked.iter().any(|asked| *asked.tid == *tid))
+    }
+
     fn ask(&mut self, method: Method, event: &Event<'_>, modules: Slots) {
         keep(
             &mut self.asked,
@@ -161,13 +196,18 @@ impl Gateway {
     /// Ends what time has ended.
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
         let mut at = 0;
+        let gone = self.gone();
         while at < self.running.len() {
             let upload = &mut self.running[at];
-            let (deadline, outcome) = upload.deadline(self.gone, turn.rules);
+            let (deadline, outcome) = upload.deadline(gone, turn.rules);
             upload.give_up_cancelled_files(turn.rules, turn.now);
-            let ending = if deadline <= turn.now { Some(outcome) } else { upload.ending() };
+            let ending = match outcome {
+                _ if deadline > turn.now => upload.ending(),
+                Outcome::Canceled => Some((upload.give_up(), EndedBy::Clock)),
+                outcome => Some((outcome, EndedBy::Clock)),
+            };
             match ending {
-                Some(outcome) => self.end(at, outcome, turn),
+                Some((outcome, by)) => self.end(at, outcome, by, turn),
                 None => at += 1,
             }
         }
@@ -175,20 +215,17 @@ impl Gateway {
 
     /// The next moment at which time changes something.
     pub(crate) fn deadline(&self, rules: &super::Rules) -> Option<Now> {
-        let uploads = self.running.iter();
-        uploads
-            .flat_map(|upload| [Some(upload.deadline(self.gone, rules).0), upload.file_deadline(rules)])
-            .flatten()
-            .min()
+        let (uploads, gone) = (self.running.iter(), self.gone());
+        uploads.flat_map(|upload| [Some(upload.deadline(gone, rules).0), upload.file_deadline(rules)]).flatten().min()
     }
 
     /// Moves a running upload into the history and frees its slot.
-    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, by: EndedBy, turn: &mut Turn<'_>) {
         let upload = self.running.remove(at);
-        self.bury(upload, outcome, turn);
+        self.bury(upload, outcome, by, turn);
     }
 
-    pub(crate) fn bury(&mut self, upload: Upload, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn bury(&mut self, upload: Upload, outcome: Outcome, by: EndedBy, turn: &mut Turn<'_>) {
         let code = upload.code(outcome);
         let age_ms = turn.now.since(upload.begun);
         turn.count(Observation::Ended { outcome, modules: upload.modules() });
@@ -200,14 +237,17 @@ impl Gateway {
             turn.count(Observation::UploadDuration(age_ms));
         }
         for file in &upload.files {
-            if let (Some(Outcome::Ok), Some(size)) = (file.over, file.size) {
+            // Where the dock says only of the whole that it has arrived, so has the file.
+            let is_covered = file.over.is_none() && file.status.is_empty() && outcome == Outcome::Ok;
+            let has_arrived = file.over == Some(Outcome::Ok) || is_covered;
+            if let (true, Some(size)) = (has_arrived, file.size) {
                 turn.count(Observation::FileSize(u64::try_from(size).unwrap_or(0)));
             }
         }
         self.note(Note::Ended { bid: first_bid(&upload), outcome, code, age_ms }, turn);
         let place = turn.next_id();
         turn.effects.ended.push(place);
-        self.history.push_back(Ended { place, upload, outcome, code, at: turn.now });
+        self.history.push_back(Ended { place, upload, outcome, by, code, at: turn.now });
         while self.history.len() > turn.rules.history_per_gateway {
             turn.effects.forgotten.extend(self.history.pop_front().map(|ended| ended.place));
         }
@@ -222,9 +262,7 @@ impl Gateway {
         self.note(Note::Adopted { bid: first_bid(&upload) }, turn);
         upload.state = State::Active;
         upload.cancelling = None;
-        for file in &mut upload.files {
-            file.cancelling = None;
-        }
+        upload.files.iter_mut().for_each(File::reopen);
         upload.heard = turn.now;
         self.running.push(upload);
         Some(self.running.len() - 1)
@@ -281,37 +319,38 @@ impl Gateway {
         counts
     }
 
+    /// Since when it is gone, as far as is known.
+    pub(crate) fn gone(&self) -> Option<Now> {
+        match self.own {
+            Own::Here => None,
+            Own::Gone(at) => Some(at),
+            Own::Unknown => self.speaker.as_ref()?.gone(),
+        }
+    }
+
     /// The client spoke as this gateway; true if it is another than before.
     pub(crate) fn spoke(&mut self, client: &str, is_own: bool) -> bool {
-        self.gone = None;
         if is_own {
-            self.own_here = true;
+            self.own = Own::Here;
             return false;
         }
-        self.speaker_here = true;
-        self.speaker.as_deref() != Some(client)
-    }
-
-    /// A client that this gateway may be present through left.
-    pub(crate) fn client_gone(&mut self, is_own: bool, now: Now) {
-        if is_own {
-            self.own_here = false;
-        } else {
-            self.speaker_here = false;
+        if let Own::Gone(_) = self.own {
+            self.own = Own::Unknown;
         }
-        if !self.own_here && !self.speaker_here {
-            self.gone.get_or_insert(now);
+        match &self.speaker {
+            Some(speaker) if *speaker.client == *client => {
+                speaker.is_here();
+                false
+            }
+            _ => true,
         }
     }
 
-    /// It came back.
-    pub(crate) fn client_back(&mut self, is_own: bool) {
-        if is_own {
-            self.own_here = true;
-        } else {
-            self.speaker_here = true;
+    /// The client with its serial number left.
+    pub(crate) fn own_left(&mut self, now: Now) {
+        if !matches!(self.own, Own::Gone(_)) {
+            self.own = Own::Gone(now);
         }
-        self.gone = None;
     }
 }
 

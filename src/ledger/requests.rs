@@ -61,6 +61,7 @@ impl Gateway {
         asked.retain(|asked| asked.method != Method::Update || self.holder(asked.modules).is_some());
         self.asked = asked;
         self.running.push(upload);
+        self.is_started = true;
         // What was said of earlier uploads may be said again of this one, in the very same words.
         self.seen.clear();
         self.let_through.clear();

@@ -198,8 +198,8 @@ fn gateway_view(gateway: &str, state: &Gateway, in_full: bool, now: Now) -> Gate
     let history = state.history.iter().rev().filter(|_| in_full);
     GatewayView {
         gateway: gateway.to_owned(),
-        present: state.gone.is_none(),
-        gone_ms: state.gone.map(|at| now.since(at)),
+        present: state.gone().is_none(),
+        gone_ms: state.gone().map(|at| now.since(at)),
         age_ms: now.since(state.touched),
         refused: state.refused,
         running: uploads_of(gateway, state, now).collect(),

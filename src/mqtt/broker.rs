@@ -104,6 +104,7 @@ impl Broker {
             let rights = self.access.gateway_rights(who, topic.gateway);
             let publisher = Publisher {
                 client_id: &who.client_id,
+                is_here: true,
                 may_speak_as_gateway: rights.speak,
                 may_command: rights.command,
             };
@@ -181,7 +182,7 @@ impl Broker {
 
     /// Tells the ledger that a client has gone.
     pub(super) fn client_went(&self, client_id: &str) {
-        self.ledger.client_gone(client_id, self.now());
+        self.ledger.client_gone(client_id, self.now(), &|_| false);
     }
 
     /// Tells every connection that the broker stops.

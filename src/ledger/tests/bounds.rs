@@ -6,7 +6,7 @@ fn end_one(desk: &Desk, gateway: &str, data: u64) {
     let bid = data.to_string();
     let start = Start { digest: Some(Digest(data)), ..Start::default() };
     for body in [Body::Start(start), Body::StartReply(Some(314_000))] {
-        desk.ledger.apply(gateway, &Event { client: gateway, tid: &bid, bid: &bid, body }, desk.now());
+        desk.ledger.apply(gateway, &Event { client: gateway, is_here: true, tid: &bid, bid: &bid, body }, desk.now());
     }
 }
 
@@ -37,7 +37,7 @@ fn without_room_for_history_uploads_still_end() {
 fn the_gateway_that_is_idle_longest_makes_room() {
     let desk = Desk::with(Rules { max_gateways: 3, ..Rules::default() });
     let list = |gateway: &str| {
-        let event = Event { client: "backend", tid: "", bid: "", body: Body::List };
+        let event = Event { client: "backend", is_here: true, tid: "", bid: "", body: Body::List };
         desk.wait(1);
         desk.ledger.apply(gateway, &event, desk.now())
     };
@@ -54,7 +54,7 @@ fn a_gateway_with_an_upload_is_never_forgotten() {
     let desk = Desk::with(Rules { max_gateways: 2, ..Rules::default() });
     let start = |gateway: &str| {
         let body = Body::Start(Start { digest: Some(Digest(1)), ..Start::default() });
-        desk.ledger.apply(gateway, &Event { client: "backend", tid: "t", bid: "b", body }, desk.now())
+        desk.ledger.apply(gateway, &Event { client: "backend", is_here: true, tid: "t", bid: "b", body }, desk.now())
     };
     start("A");
     start("B");
@@ -71,12 +71,12 @@ fn a_gateway_that_goes_takes_its_history_deadlines_and_presence_along() {
     let desk = Desk::with(Rules { max_gateways: 1, ..Rules::default() });
     let start = Body::Start(Start { digest: Some(Digest(1)), ..Start::default() });
     for (client, body) in [("backend", start), ("bridge", Body::StartReply(Some(1)))] {
-        desk.ledger.apply("A", &Event { client, tid: "t", bid: "b", body }, desk.now());
+        desk.ledger.apply("A", &Event { client, is_here: true, tid: "t", bid: "b", body }, desk.now());
     }
     assert_eq!(desk.ledger.held(), (1, 1));
     end_one(&desk, "B", 2);
     assert_eq!(desk.ledger.held(), (1, 1));
-    desk.ledger.client_gone("bridge", desk.now());
+    desk.ledger.client_gone("bridge", desk.now(), &|_| false);
     assert!(desk.ledger.gateway("A", desk.now()).is_none());
     desk.wait(15);
     assert!(desk.tick().is_empty());
@@ -134,11 +134,11 @@ fn ten_thousand_docks_that_reconnect_at_once_cost_a_look_up_each() {
     let names: Vec<String> = (0..10_000).map(|dock| format!("DOCK{dock:05}")).collect();
     for name in &names {
         let progress = Body::Progress(Progress { status: "in_progress", ..Progress::default() });
-        desk.ledger.apply(name, &Event { client: name, tid: "", bid: "b", body: progress }, desk.now());
+        desk.ledger.apply(name, &Event { client: name, is_here: true, tid: "", bid: "b", body: progress }, desk.now());
     }
     let begun = std::time::Instant::now();
     for name in &names {
-        desk.ledger.client_gone(name, desk.now());
+        desk.ledger.client_gone(name, desk.now(), &|_| false);
     }
     for name in &names {
         desk.ledger.client_back(name, desk.now());
@@ -172,10 +172,10 @@ fn many_threads_at_once_leave_nothing_behind() {
                         _ => Body::List,
                     };
                     let client = if step % 2 == 0 { "bridge" } else { gateway.as_str() };
-                    let event = Event { client, tid: &bid, bid: &bid, body };
+                    let event = Event { client, is_here: true, tid: &bid, bid: &bid, body };
                     ledger.apply(&gateway, &event, now);
                     match step % 7 {
-                        0 => ledger.client_gone(client, now),
+                        0 => ledger.client_gone(client, now, &|_| false),
                         1 => ledger.client_back(client, now),
                         2 => drop(ledger.tick(now)),
                         3 => drop((ledger.gateways(now), ledger.uploads(now))),
