@@ -29,15 +29,17 @@ impl Gateway {
         self.asked.retain(|asked| asked.method != Method::List || *asked.tid != *cut(event.tid, text::ID));
         turn.effects.observations.extend(reply.result.map(Observation::ResultCode));
         for listed in &reply.modules {
-            let kept = listed.files.len().min(turn.rules.max_listed_files);
-            self.keep_list(Listed {
+            let files = listed.files.iter().filter(|file| file.says_something());
+            let files: Vec<_> = files.take(turn.rules.max_listed_files).copied().collect();
+            let listed = Listed {
                 module: listed.module.clone(),
                 device_sn: cut(listed.device_sn, text::SERIAL).into(),
                 result: listed.result,
-                files: listed.files[..kept].to_vec(),
+                files,
                 offered: listed.offered,
                 at: turn.now,
-            });
+            };
+            self.keep_list(listed, turn);
         }
     }
 

@@ -122,6 +122,12 @@ pub struct ListedFile {
     pub size: Option<i64>,
 }
 
+impl ListedFile {
+    pub(crate) fn says_something(&self) -> bool {
+        [self.boot_index, self.start_time, self.end_time, self.size].iter().any(Option::is_some)
+    }
+}
+
 /// What a progress event says.
 #[derive(Debug, Clone, Default)]
 pub struct Progress<'a> {

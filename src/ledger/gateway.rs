@@ -16,6 +16,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
@@ -38,6 +39,8 @@ const MAX_SEEN: usize = 32;
 const MAX_LET_THROUGH: usize = 8;
 /// Lines about a gateway that are logged at once, before it is one a second.
 const LOG_BURST: u64 = 30;
+/// Entries of lists kept over all gateways: 32 MB.
+pub(crate) const MAX_LISTED_FILES: u64 = 500_000;
 /// Modules whose list is remembered.
 const MAX_LISTED: usize = 4;
 
@@ -294,12 +297,26 @@ impl Gateway {
         false
     }
 
-    pub(crate) fn keep_list(&mut self, listed: Listed) {
+    /// Keeps a list in place of the last one of its module; without its files, if all gateways' lists
+    /// have become too many.
+    pub(crate) fn keep_list(&mut self, mut listed: Listed, turn: &mut Turn<'_>) {
+        let before = self.listed_files() as u64;
         self.listed.retain(|kept| kept.module != listed.module);
         if self.listed.len() == MAX_LISTED {
             self.listed.remove(0);
         }
+        turn.listed.fetch_sub(before - self.listed_files() as u64, Ordering::Relaxed);
+        let more = listed.files.len() as u64;
+        if turn.listed.fetch_add(more, Ordering::Relaxed) + more > MAX_LISTED_FILES {
+            turn.listed.fetch_sub(more, Ordering::Relaxed);
+            listed.files = Vec::new();
+        }
         self.listed.push(listed);
+    }
+
+    /// How many entries of lists it keeps.
+    pub(crate) fn listed_files(&self) -> usize {
+        self.listed.iter().map(|listed| listed.files.len()).sum()
     }
 
     /// Leaves a line for the log, if this gateway has not filled it.

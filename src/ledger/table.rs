@@ -14,6 +14,7 @@ use super::gateway::{Gateway, Own};
 use super::history::HistoryIndex;
 use super::observation::Observation;
 use super::presence::Presence;
+use super::rate::Lines;
 use super::rules::{Now, Rules};
 
 /// Every gateway's uploads.
@@ -32,11 +33,15 @@ pub struct Ledger {
     idle: [Agenda; 2],
     history: HistoryIndex,
     presence: Presence,
+    /// What may be logged of all gateways.
+    lines: Lines,
     serial: AtomicU64,
     /// How many gateways there are, or are being made: the map's own count locks every shard.
     count: AtomicU64,
     /// How many of them have had no start.
     unstarted: AtomicU64,
+    /// Entries of lists kept, in all.
+    listed: AtomicU64,
     /// Uploads pending, active and cancelling.
     running: [AtomicI64; 3],
 }
@@ -52,9 +57,11 @@ impl Ledger {
             idle: Default::default(),
             history: HistoryIndex::default(),
             presence: Presence::default(),
+            lines: Lines::default(),
             serial: AtomicU64::new(1),
             count: AtomicU64::new(0),
             unstarted: AtomicU64::new(0),
+            listed: AtomicU64::new(0),
             running: Default::default(),
         }
     }
@@ -74,7 +81,7 @@ impl Ledger {
             state.apply(event, turn);
         };
         if let Some(effects) = self.change(gateway, now, turn) {
-            return self.finish(gateway, effects);
+            return self.finish(gateway, effects, now);
         }
         let mut made = Effects::default();
         if !begins_something(&event.body) {
@@ -90,7 +97,7 @@ impl Ledger {
             None => return made,
         };
         made.observations.extend(effects.observations.iter().copied());
-        self.finish(gateway, Effects { observations: made.observations, ..effects })
+        self.finish(gateway, Effects { observations: made.observations, ..effects }, now)
     }
 
     /// A client's connection has ended. Not to be called for one that was taken over: its client is
@@ -127,7 +134,7 @@ impl Ledger {
                 state.expire(turn);
             });
             if let Some(effects) = effects {
-                observations.extend(self.finish(&gateway, effects).observations);
+                observations.extend(self.finish(&gateway, effects, now).observations);
             }
         }
         observations
@@ -171,7 +178,7 @@ impl Ledger {
         act: impl FnOnce(&mut Gateway, &Arc<str>, &mut Turn<'_>),
     ) -> Effects {
         let (key, state) = entry.pair_mut();
-        let mut turn = Turn::new(now, &self.rules, &self.serial);
+        let mut turn = Turn::new(now, &self.rules, &self.serial, &self.listed);
         let (before, was_started) = (state.counts(), state.is_started);
         act(state, key, &mut turn);
         for (count, (before, after)) in self.running.iter().zip(before.into_iter().zip(state.counts())) {
@@ -246,9 +253,11 @@ impl Ledger {
     }
 
     /// What is left to do without the gateway's lock.
-    fn finish(&self, gateway: &str, effects: Effects) -> Effects {
+    fn finish(&self, gateway: &str, effects: Effects, now: Now) -> Effects {
         for note in &effects.notes {
-            note.log(gateway);
+            if let Some(suppressed) = self.lines.allow(now) {
+                note.log(gateway, suppressed);
+            }
         }
         if !effects.ended.is_empty() {
             while let Some((place, gateway)) = self.history.pop_over(self.rules.history_total) {
@@ -310,6 +319,7 @@ impl Ledger {
             if let Some((key, state)) = idle {
                 self.give_back(state.is_started);
                 self.history.forget(&state.history);
+                self.listed.fetch_sub(state.listed_files() as u64, Ordering::Relaxed);
                 if let Some(at) = state.indexed {
                     self.deadlines.remove(at, &key);
                 }

@@ -130,7 +130,7 @@ fn lists_are_cut_but_their_length_is_known() {
 
 #[test]
 fn ten_thousand_docks_that_reconnect_at_once_cost_a_look_up_each() {
-    let desk = Desk::new();
+    let desk = Desk::with(Rules { max_gateways: 12_000, ..Rules::default() });
     let names: Vec<String> = (0..10_000).map(|dock| format!("DOCK{dock:05}")).collect();
     for name in &names {
         let progress = Body::Progress(Progress { status: "in_progress", ..Progress::default() });
@@ -196,4 +196,100 @@ fn many_threads_at_once_leave_nothing_behind() {
     }
     assert_eq!(desk.ledger.active(), (0, 0, 0));
     assert!(desk.ledger.gateways(desk.now()).iter().all(|view| view.running.is_empty()));
+}
+
+fn report(desk: &Desk, gateway: &str) -> Effects {
+    let body = Body::Progress(Progress { status: "in_progress", ..Progress::default() });
+    desk.ledger.apply(gateway, &Event { client: "x", is_here: true, tid: "", bid: "b", body }, desk.now())
+}
+
+fn begin(desk: &Desk, gateway: &str) -> Effects {
+    let body = Body::Start(Start { digest: Some(Digest(1)), ..Start::default() });
+    desk.ledger.apply(gateway, &Event { client: "backend", is_here: true, tid: "t", bid: "b", body }, desk.now())
+}
+
+#[test]
+fn an_idle_gateway_makes_room_however_many_busy_ones_are_older() {
+    let desk = Desk::with(Rules { max_gateways: 100, ..Rules::default() });
+    for gateway in 0..99 {
+        begin(&desk, &format!("BUSY{gateway}"));
+    }
+    desk.wait(1);
+    end_one(&desk, "IDLE", 1);
+    assert!(saw(&begin(&desk, "REAL"), Observation::GatewaysEvicted));
+    assert!(desk.ledger.gateway("IDLE", desk.now()).is_none());
+    assert!(saw(&begin(&desk, "NEXT"), Observation::GatewaysFull), "now all are busy");
+}
+
+#[test]
+fn invented_gateways_leave_a_place_for_real_starts() {
+    let desk = Desk::with(Rules { max_gateways: 100, ..Rules::default() });
+    let mut full = 0;
+    for gateway in 0..200 {
+        full += usize::from(saw(&report(&desk, &format!("INVENTED{gateway}")), Observation::GatewaysFull));
+    }
+    assert_eq!((desk.ledger.held().0, full), (90, 110));
+    for gateway in 0..10 {
+        let effects = begin(&desk, &format!("REAL{gateway}"));
+        assert!(effects.forward_until.is_some() && effects.observations[..] == [Observation::Started]);
+    }
+    assert!(saw(&begin(&desk, "ONE MORE"), Observation::GatewaysFull));
+}
+
+#[test]
+fn a_gateway_that_has_had_a_start_makes_no_room_for_more_than_nine_tenths_of_invented_ones() {
+    let desk = Desk::with(Rules { max_gateways: 10, ..Rules::default() });
+    for gateway in 0..10 {
+        end_one(&desk, &format!("REAL{gateway}"), 1);
+    }
+    for gateway in 0..50 {
+        report(&desk, &format!("INVENTED{gateway}"));
+    }
+    let kept = desk.ledger.gateways(desk.now());
+    assert_eq!(kept.iter().filter(|view| view.gateway.starts_with("REAL")).count(), 1);
+    assert!(begin(&desk, "NEW").forward_until.is_some());
+}
+
+#[test]
+fn a_bridge_of_many_idle_gateways_costs_nothing_when_it_reconnects() {
+    let desk = Desk::new();
+    for gateway in 0..1_000 {
+        let gateway = format!("DOCK{gateway:05}");
+        report(&desk, &gateway);
+        let body = Body::Progress(Progress { status: "ok", ..Progress::default() });
+        desk.ledger.apply(&gateway, &Event { client: "x", is_here: true, tid: "", bid: "b", body }, desk.now());
+    }
+    let asked = std::cell::Cell::new(0);
+    desk.ledger.client_gone("x", desk.now(), &|_| {
+        asked.set(asked.get() + 1);
+        false
+    });
+    assert_eq!(asked.get(), 0, "none has an upload that is running");
+    assert!(!desk.ledger.gateway("DOCK00001", desk.now()).expect("known").present);
+}
+
+#[test]
+fn all_lists_together_are_bounded_and_room_comes_back() {
+    let desk = Desk::with(Rules { max_gateways: 700, max_listed_files: 1_000, ..Rules::default() });
+    let entry = ListedFile { boot_index: Some(1), start_time: None, end_time: None, size: None };
+    let nothing = ListedFile { boot_index: None, ..entry };
+    let list = |gateway: &str, entry: ListedFile| {
+        let files = vec![entry; 1_000];
+        let module = ListedModule { module: Module::Dock, device_sn: "", result: None, files, offered: 1_000 };
+        let body = Body::ListReply(ListReply { result: Some(0), modules: vec![module] });
+        desk.ledger.apply(gateway, &Event { client: "x", is_here: true, tid: "", bid: "", body }, desk.now());
+        let listed = desk.ledger.gateway(gateway, desk.now()).expect("known").listed.remove(0);
+        (listed.files.len(), listed.offered)
+    };
+    for gateway in 0..500 {
+        assert_eq!(list(&format!("G{gateway}"), entry), (1_000, 1_000));
+    }
+    assert_eq!(list("MORE", entry), (0, 1_000));
+    assert_eq!(list("G0", nothing), (0, 1_000), "what says nothing is not kept");
+    assert_eq!(list("MORE", entry), (1_000, 1_000), "in the place of another");
+    desk.wait(1);
+    for gateway in 0..600 {
+        list(&format!("NEW{gateway}"), nothing);
+    }
+    assert_eq!(list("LAST", entry), (1_000, 1_000), "forgotten gateways have given theirs back");
 }

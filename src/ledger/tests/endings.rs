@@ -322,11 +322,57 @@ fn a_dock_that_speaks_is_present_whatever_its_client_id() {
     assert!(!desk.view().present);
     desk.ledger.client_back("bridge", desk.now());
     assert!(desk.view().present);
-    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
-    assert!(desk.view().present, "a second connection under the serial number does not matter");
     desk.ledger.client_gone("bridge", desk.now(), &|_| false);
     desk.wait(120);
     assert!(desk.tick().contains(&Observation::Ended { outcome: Outcome::Lost, modules: Modules::Dock }));
+}
+
+#[test]
+fn a_dock_whose_own_client_left_is_gone_whoever_else_once_spoke() {
+    for is_seen in [true, false] {
+        let desk = Desk::new();
+        desk.start("a", 1, &["3"]);
+        desk.say("tool", "t-a", "a", Body::StartReply(Some(0)));
+        if is_seen {
+            desk.progress("a", "in_progress", &[]);
+        }
+        desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
+        assert!(!desk.view().present);
+        desk.ledger.client_back("tool", desk.now());
+        assert!(!desk.view().present);
+        desk.wait(120);
+        desk.tick();
+        assert_eq!(desk.outcomes(), [Outcome::Lost]);
+    }
+}
+
+#[test]
+fn a_dock_whose_own_client_is_connected_is_not_gone_when_a_bystander_leaves() {
+    let desk = Desk::new();
+    desk.start("a", 1, &["3"]);
+    desk.say("tool", "t-a", "a", Body::StartReply(Some(0)));
+    desk.ledger.client_gone("tool", desk.now(), &|client| client == DOCK);
+    assert!(desk.view().present, "it connected before the ledger knew it");
+    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
+    assert!(!desk.view().present);
+    desk.say("bridge", "", "a", Body::Progress(Progress::default()));
+    assert!(desk.view().present, "who speaks is there");
+}
+
+#[test]
+fn neither_a_will_nor_a_message_about_something_else_makes_a_dock_present() {
+    let desk = Desk::new();
+    active(&desk, &["3"]);
+    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
+    let says = |client, is_here, tid, bid, body| {
+        desk.ledger.apply(DOCK, &Event { client, is_here, tid, bid, body }, desk.now());
+        desk.view().present
+    };
+    let going_on = || Progress { status: "in_progress", ..Progress::default() };
+    assert!(!says(DOCK, false, "", "a", Body::Progress(going_on())), "its will");
+    assert!(!says(DOCK, true, "", "x", Body::UnnamedEvent(going_on())), "an event of no upload");
+    assert!(!says(DOCK, true, "x", "", Body::UnnamedReply(ListReply::default())), "another service's reply");
+    assert!(says(DOCK, true, "", "a", Body::UnnamedEvent(going_on())));
 }
 
 #[test]
