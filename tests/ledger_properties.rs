@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dockgate::hook::{Hook, Publisher, Verdict};
-use dockgate::ledger::{Ledger, Now, Observation, Observer, Policy, Rules, Scope, UploadView};
+use dockgate::ledger::{Ledger, Now, Observation, Observer, Policy, Rules, Scope, UploadView, Wanted};
 use proptest::prelude::*;
 
 const GATEWAYS: [&str; 4] = ["DOCK-A", "DOCK-B", "DOCK-C", "DOCK-D"];
@@ -277,7 +277,7 @@ proptest! {
             world.take(GATEWAYS[*gateway], step);
         }
         let mut shown = format!("{:?} {:?}", world.ledger, world.hook);
-        shown += &serde_json::to_string(&world.ledger.uploads(world.now)).expect("views serialise");
+        shown += &serde_json::to_string(&world.ledger.uploads(&Wanted::default(), world.now).uploads).expect("views serialise");
         for gateway in GATEWAYS {
             shown += &serde_json::to_string(&world.ledger.gateway(gateway, world.now)).expect("views serialise");
         }

@@ -228,3 +228,11 @@ fn with_policy_observe_nothing_expires() {
     let desk = Desk::with(Rules { policy: Policy::Observe, ..Rules::default() });
     assert_eq!(desk.publish("services", start("a", "k")), Verdict::Forward);
 }
+
+#[test]
+fn the_answer_names_the_start_as_the_start_does() {
+    let payload = r#"{"method":"fileupload_start","tid":17,"bid":null,"data":{}}"#;
+    let refusal = refused(Desk::busy().publish("services", payload));
+    let reply: serde_json::Value = serde_json::from_slice(&refusal.reply_payload).expect("JSON");
+    assert_eq!((reply.get("tid"), reply.get("bid")), (Some(&json!(17)), None));
+}

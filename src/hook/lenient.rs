@@ -99,7 +99,17 @@ pub(super) use {anything_else, lenient_object};
 /// A text, or a number written as one would write it: modules are `"3"` or `3`. Anything else is
 /// empty.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>, pub(super) Written);
+
+/// How a text was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Not at all: null, or something that is no text.
+    #[default]
+    Not,
+    Text,
+    Number,
+}
 
 impl std::ops::Deref for Text<'_> {
     type Target = str;
@@ -122,20 +132,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
             #[inline]
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+                Ok(Text(Cow::Borrowed(text), Written::Text))
             }
             fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+                Ok(Text(Cow::Owned(text.to_owned()), Written::Text))
             }
             fn visit_i64<E>(self, number: i64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
+                Ok(Text(Cow::Owned(number.to_string()), Written::Number))
             }
             fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
+                Ok(Text(Cow::Owned(number.to_string()), Written::Number))
             }
             fn visit_f64<E>(self, number: f64) -> Result<Text<'de>, E> {
                 // `3.0` is written `3`.
-                Ok(Text(Cow::Owned(number.to_string())))
+                Ok(Text(Cow::Owned(number.to_string()), Written::Number))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Text<'de>, E> {
                 Ok(Text::default())

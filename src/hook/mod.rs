@@ -39,7 +39,7 @@ use memchr::memmem::Finder;
 pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
 
-use crate::ledger::{Conflict, Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
+use crate::ledger::{Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
 use message::{Envelope, repaired};
 
 /// Payloads above this are not looked into. A list reply with hundreds of boots is some tens of KB,
@@ -187,7 +187,7 @@ impl Hook {
         };
         let effects = self.tell(topic.gateway, &event, now);
         match (effects.refused, effects.forward_until) {
-            (Some(conflict), _) => Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now))),
+            (Some(conflict), _) => Verdict::Refuse(Box::new(Refusal::new(topic.gateway, envelope, &conflict, now))),
             (None, Some(until)) => Verdict::ForwardUntil(until),
             (None, None) => Verdict::Forward,
         }
@@ -210,10 +210,6 @@ impl Hook {
         }
         Verdict::Forward
     }
-}
-
-fn refusal(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now) -> Refusal {
-    Refusal::new(gateway, envelope.tid.as_deref(), envelope.bid.as_deref(), conflict, now)
 }
 
 /// Whether a payload can be a message of ours: it may name one of the methods, or name none, and then

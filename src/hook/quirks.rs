@@ -251,16 +251,17 @@ fn a_list_is_read_with_every_quirk() {
             json!([1, ms / 1_000 * 1_000, 0, 5]),
         ),
         ("text", json!({"boot_index": "1", "start_time": ms.to_string(), "size": "5"}), json!([1, ms, null, 5])),
-        ("nothing", json!({}), json!([null, null, null, null])),
-        ("not an object", json!(7), json!([null, null, null, null])),
+        ("nothing", json!({}), json!(null)),
+        ("not an object", json!(7), json!(null)),
     ] {
         let desk = Desk::new();
         let reply = json!({"method": "fileupload_list", "tid": "t", "data": {"result": 0, "files": [{"module": 0, "result": 324_015, "list": [entry]}]}});
         desk.publish("services_reply", reply.to_string());
         let listed = &desk.view().listed[0];
         assert_eq!((&*listed.module, listed.meaning), ("0", crate::ledger::codes::meaning(324_015)), "{quirk}");
-        let file = listed.files[0];
-        assert_eq!(json!([file.boot_index, file.start_time, file.end_time, file.size]), expected, "{quirk}");
+        let files = listed.files.as_deref().unwrap_or_default().iter();
+        let read = files.map(|file| json!([file.boot_index, file.start_time, file.end_time, file.size])).next();
+        assert_eq!(json!(read), expected, "{quirk}");
     }
 }
 
@@ -291,7 +292,7 @@ fn an_end_says_what_its_code_means() {
     let desk = Desk::busy();
     let data = json!({"result": 324_019, "output": {"status": "failed"}});
     desk.publish("events", json!({"method": "fileupload_progress", "bid": "a", "data": data}).to_string());
-    let ended = desk.view().history.remove(0);
+    let ended = desk.view().history.unwrap_or_default().remove(0);
     assert_eq!((ended.outcome, ended.code), (Some(Outcome::Failed), Some(324_019)));
     assert_eq!(ended.meaning, Some("Network anomaly at the dock. Log upload failed"));
 }

@@ -41,6 +41,8 @@ const MAX_LET_THROUGH: usize = 8;
 const LOG_BURST: u64 = 30;
 /// Entries of lists kept over all gateways: 32 MB.
 pub(crate) const MAX_LISTED_FILES: u64 = 500_000;
+/// Pairs of tid and bid remembered of an ended upload.
+const MAX_ENDED_ALIASES: usize = 8;
 /// Modules whose list is remembered.
 const MAX_LISTED: usize = 4;
 
@@ -228,7 +230,7 @@ impl Gateway {
         self.bury(upload, outcome, by, turn);
     }
 
-    pub(crate) fn bury(&mut self, upload: Upload, outcome: Outcome, by: EndedBy, turn: &mut Turn<'_>) {
+    pub(crate) fn bury(&mut self, mut upload: Upload, outcome: Outcome, by: EndedBy, turn: &mut Turn<'_>) {
         let code = upload.code(outcome);
         let age_ms = turn.now.since(upload.begun);
         turn.count(Observation::Ended { outcome, modules: upload.modules() });
@@ -248,6 +250,7 @@ impl Gateway {
             }
         }
         self.note(Note::Ended { bid: first_bid(&upload), outcome, code, age_ms }, turn);
+        upload.keep_names(MAX_ENDED_ALIASES);
         let place = turn.next_id();
         turn.effects.ended.push(place);
         self.history.push_back(Ended { place, upload, outcome, by, code, at: turn.now });

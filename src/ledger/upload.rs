@@ -196,6 +196,15 @@ impl Upload {
         true
     }
 
+    /// Forgets names beyond a limit; those under which the dock accepted it are kept first.
+    pub(crate) fn keep_names(&mut self, limit: usize) {
+        if self.aliases.len() > limit {
+            self.aliases.sort_by_key(|alias| !(alias.is_answered && alias.result.unwrap_or(0) == 0));
+            self.aliases.truncate(limit);
+            self.aliases.shrink_to_fit();
+        }
+    }
+
     /// The sending that a reply answers: by tid and bid, else by either.
     pub(crate) fn answered(&self, tid: &str, bid: &str) -> Option<usize> {
         let (tid, bid) = (cut(tid, text::ID), cut(bid, text::ID));

@@ -21,8 +21,13 @@ fn history_is_bounded_per_gateway_and_in_all_and_the_oldest_go_first() {
         end_one(&desk, "B", data);
     }
     assert_eq!(desk.ledger.held(), (2, 5));
-    let kept: Vec<String> =
-        desk.ledger.uploads(desk.now()).iter().map(|upload| upload.aliases[0].bid.clone()).collect();
+    let kept: Vec<String> = desk
+        .ledger
+        .uploads(&Wanted::default(), desk.now())
+        .uploads
+        .iter()
+        .map(|upload| upload.aliases[0].bid.clone())
+        .collect();
     assert_eq!(kept, ["13", "12", "11", "9", "8"]);
 }
 
@@ -125,7 +130,7 @@ fn lists_are_cut_but_their_length_is_known() {
         desk.say(DOCK, "t", "b", Body::ListReply(reply));
     }
     let listed = desk.view().listed;
-    assert_eq!((listed.len(), listed[0].files.len(), listed[0].offered), (4, 10, 70));
+    assert_eq!((listed.len(), listed[0].files.as_deref().unwrap_or_default().len(), listed[0].offered), (4, 10, 70));
 }
 
 #[test]
@@ -178,7 +183,7 @@ fn many_threads_at_once_leave_nothing_behind() {
                         0 => ledger.client_gone(client, now, &|_| false),
                         1 => ledger.client_back(client, now),
                         2 => drop(ledger.tick(now)),
-                        3 => drop((ledger.gateways(now), ledger.uploads(now))),
+                        3 => drop((ledger.gateways(now), ledger.uploads(&Wanted::default(), now))),
                         _ => {}
                     }
                 }
@@ -279,7 +284,7 @@ fn all_lists_together_are_bounded_and_room_comes_back() {
         let body = Body::ListReply(ListReply { result: Some(0), modules: vec![module] });
         desk.ledger.apply(gateway, &Event { client: "x", is_here: true, tid: "", bid: "", body }, desk.now());
         let listed = desk.ledger.gateway(gateway, desk.now()).expect("known").listed.remove(0);
-        (listed.files.len(), listed.offered)
+        (listed.files.unwrap_or_default().len(), listed.offered)
     };
     for gateway in 0..500 {
         assert_eq!(list(&format!("G{gateway}"), entry), (1_000, 1_000));
@@ -292,4 +297,45 @@ fn all_lists_together_are_bounded_and_room_comes_back() {
         list(&format!("NEW{gateway}"), nothing);
     }
     assert_eq!(list("LAST", entry), (1_000, 1_000), "forgotten gateways have given theirs back");
+}
+
+#[test]
+fn an_ended_upload_keeps_few_names_and_among_them_the_accepted_one() {
+    let desk = Desk::new();
+    for bid in 0..20 {
+        desk.start(&bid.to_string(), 1, &["3"]);
+    }
+    desk.reply("19", 0);
+    desk.progress("19", "ok", &[]);
+    assert_eq!(desk.view().history.unwrap_or_default()[0].aliases.len(), 8);
+    assert!(saw(&desk.progress("19", "in_progress", &[]), Observation::Late));
+}
+
+#[test]
+fn only_the_wanted_uploads_are_shown_and_all_that_match_are_counted() {
+    let desk = Desk::new();
+    for data in 0..5 {
+        end_one(&desk, "A", data);
+    }
+    desk.start("running", 9, &["3"]);
+    let found = |wanted: Wanted<'_>| {
+        let found = desk.ledger.uploads(&wanted, desk.now());
+        (found.matching, found.uploads.iter().map(|upload| upload.aliases[0].bid.clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(found(Wanted { limit: 2, ..Wanted::default() }), (6, vec!["running".to_owned(), "4".to_owned()]));
+    assert_eq!(found(Wanted { ended: false, ..Wanted::default() }).0, 1);
+    assert_eq!(found(Wanted { running: false, gateway: Some("A"), ..Wanted::default() }).0, 5);
+    assert_eq!(found(Wanted { gateway: Some("B"), ..Wanted::default() }).0, 0);
+}
+
+#[test]
+fn the_single_view_says_that_there_is_nothing_and_what_the_progress_said() {
+    let desk = Desk::new();
+    desk.start("a", 1, &["3"]);
+    let progress = Progress { result: Some(324_012), status: "", ..Progress::default() };
+    desk.say(DOCK, "", "a", Body::Progress(progress));
+    let view = serde_json::to_value(desk.view()).expect("a view serialises");
+    assert_eq!(view["history"], serde_json::json!([]));
+    assert_eq!((&view["running"][0]["status"], &view["running"][0]["code"]), (&"".into(), &324_012.into()));
+    assert!(view["running"][0]["meaning"].is_string());
 }

@@ -25,7 +25,7 @@ fn progress_belongs_by_bid_else_by_object_key_else_to_the_only_upload() {
         let running = desk.view().running;
         assert_eq!((running.len(), running[0].adopted), (1, false), "{bid} {key}");
     }
-    assert!(desk.view().history.is_empty());
+    assert!(desk.view().history.unwrap_or_default().is_empty());
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Desk {
 
     /// How the uploads ended, the last first.
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
-        self.view().history.iter().filter_map(|upload| upload.outcome).collect()
+        self.view().history.unwrap_or_default().iter().filter_map(|upload| upload.outcome).collect()
     }
 }
 
