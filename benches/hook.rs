@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::Criterion;
-use dockgate::hook::{Hook, Publisher, Verdict};
+use dockgate::hook::{Hook, Publisher};
 use dockgate::ledger::{Ledger, Now, Observation, Observer, Rules};
 use serde_json::json;
 
@@ -42,8 +42,9 @@ impl Subject {
         let Some(topic) = Hook::concerns(topic) else {
             return true;
         };
-        let publisher = Publisher { client_id: "backend", may_speak_as_gateway: true, may_command: true };
-        self.hook.inspect(&publisher, topic, payload, NOW) == Verdict::Forward
+        let publisher =
+            Publisher { client_id: "backend", is_here: true, may_speak_as_gateway: true, may_command: true };
+        self.hook.inspect(&publisher, topic, payload, NOW).forwards()
     }
 }
 

@@ -8,6 +8,8 @@
 pub struct Identity {
     /// Client identifier.
     pub client_id: bytestring::ByteString,
+    /// It speaks itself. A will speaks for one that is gone.
+    pub is_here: bool,
 }
 
 /// What one client may do with one gateway (`thing/product/{sn}/…`).

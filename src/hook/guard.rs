@@ -9,7 +9,7 @@ use crate::ledger::{Policy, Rules, Scope};
 fn refused(verdict: Verdict) -> Refusal {
     match verdict {
         Verdict::Refuse(refusal) => *refusal,
-        Verdict::Forward => panic!("it was forwarded"),
+        _ => panic!("it was forwarded"),
     }
 }
 
@@ -85,7 +85,7 @@ fn no_conflicting_start_passes_as_a_retry() {
     };
     let (same, other) = (files("first"), files("other"));
     let retry = format!(r#"{{"method":"fileupload_start","data":{same}}}"#);
-    assert_eq!(Desk::busy().publish("services", retry), Verdict::Forward);
+    assert!(Desk::busy().publish("services", retry).forwards());
     for (trick, payload) in [
         ("data twice", format!(r#"{{"method":"fileupload_start","data":{same},"data":{other}}}"#)),
         ("data twice, the other way round", format!(r#"{{"method":"fileupload_start","data":{other},"data":{same}}}"#)),
@@ -168,7 +168,7 @@ fn what_is_not_ours_is_forwarded_uncounted() {
 #[test]
 fn a_gateway_with_an_implausible_name_gets_no_state() {
     let desk = Desk::new();
-    let publisher = Publisher { client_id: "x", may_speak_as_gateway: true, may_command: true };
+    let publisher = Publisher { client_id: "x", is_here: true, may_speak_as_gateway: true, may_command: true };
     for gateway in ["", "机场", "a b", &"A".repeat(65)] {
         let topic = Topic { gateway, kind: Kind::Services };
         for name in ["a", "b"] {
@@ -182,7 +182,7 @@ fn a_gateway_with_an_implausible_name_gets_no_state() {
 
 #[test]
 fn who_may_not_speak_for_a_gateway_changes_nothing() {
-    let stranger = Publisher { client_id: "x", may_speak_as_gateway: false, may_command: false };
+    let stranger = Publisher { client_id: "x", is_here: true, may_speak_as_gateway: false, may_command: false };
     for (level, payload) in [
         ("services", start("b", "other")),
         ("services_reply", r#"{"tid":"a","method":"fileupload_start","data":{"result":314000}}"#.to_owned()),
@@ -206,4 +206,33 @@ fn with_policy_observe_nothing_is_refused() {
     }
     let would = |seen: &&Observation| matches!(seen, Observation::WouldRefuse { .. });
     assert_eq!(desk.seen().iter().filter(would).count(), 2);
+}
+
+/// One that is retained, or queued for a dock that is away, must not come to the dock when the slot may be
+/// another's.
+#[test]
+fn a_start_is_good_until_its_reply_is_due_and_so_is_each_retry_of_it() {
+    let mut desk = Desk::new();
+    let until = Verdict::ForwardUntil(Now(desk.now.0 + 15_000));
+    assert_eq!(desk.publish("services", start("a", "k")), until);
+    desk.now.0 += 9_000;
+    let retry = start("a", "k").replace(r#""tid":"a""#, r#""tid":"b""#);
+    assert_eq!(desk.publish("services", retry), until);
+    assert_eq!(desk.publish("services", start("a", "k")), until, "the same message again");
+    desk.now.0 += 6_000;
+    assert_eq!(desk.publish("services", start("c", "other")), Verdict::ForwardUntil(Now(desk.now.0 + 15_000)));
+}
+
+#[test]
+fn with_policy_observe_nothing_expires() {
+    let desk = Desk::with(Rules { policy: Policy::Observe, ..Rules::default() });
+    assert_eq!(desk.publish("services", start("a", "k")), Verdict::Forward);
+}
+
+#[test]
+fn the_answer_names_the_start_as_the_start_does() {
+    let payload = r#"{"method":"fileupload_start","tid":17,"bid":null,"data":{}}"#;
+    let refusal = refused(Desk::busy().publish("services", payload));
+    let reply: serde_json::Value = serde_json::from_slice(&refusal.reply_payload).expect("JSON");
+    assert_eq!((reply.get("tid"), reply.get("bid")), (Some(&json!(17)), None));
 }

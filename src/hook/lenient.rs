@@ -99,7 +99,17 @@ pub(super) use {anything_else, lenient_object};
 /// A text, or a number written as one would write it: modules are `"3"` or `3`. Anything else is
 /// empty.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>, pub(super) Written);
+
+/// How a text was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Not at all: null, or something that is no text.
+    #[default]
+    Not,
+    Text,
+    Number,
+}
 
 impl std::ops::Deref for Text<'_> {
     type Target = str;
@@ -122,20 +132,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
             #[inline]
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+                Ok(Text(Cow::Borrowed(text), Written::Text))
             }
             fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+                Ok(Text(Cow::Owned(text.to_owned()), Written::Text))
             }
             fn visit_i64<E>(self, number: i64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
+                Ok(Text(Cow::Owned(number.to_string()), Written::Number))
             }
             fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
+                Ok(Text(Cow::Owned(number.to_string()), Written::Number))
             }
             fn visit_f64<E>(self, number: f64) -> Result<Text<'de>, E> {
                 // `3.0` is written `3`.
-                Ok(Text(Cow::Owned(number.to_string())))
+                Ok(Text(Cow::Owned(number.to_string()), Written::Number))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Text<'de>, E> {
                 Ok(Text::default())
@@ -160,8 +170,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// A number, written as an integer, with a fraction, or as text.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) enum Number {
+    /// Not there, null, or an empty text.
     #[default]
     Absent,
+    /// There, and no number.
+    Unreadable,
     Int(i64),
     Real(f64),
 }
@@ -171,10 +184,15 @@ impl Number {
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn real(self) -> Option<f64> {
         match self {
-            Number::Absent => None,
+            Number::Absent | Number::Unreadable => None,
             Number::Int(number) => Some(number as f64),
             Number::Real(real) => Some(real),
         }
+    }
+
+    /// Something stands there that cannot be read as an integer.
+    pub(super) fn is_unreadable(self) -> bool {
+        self != Number::Absent && self.int().is_none()
     }
 
     /// As an integer, any fraction cut off; absent if out of range.
@@ -217,21 +235,22 @@ impl<'de> Deserialize<'de> for Number {
                     return Ok(Number::Int(number));
                 }
                 let real = text.parse().ok().filter(|real: &f64| real.is_finite());
-                Ok(real.map_or(Number::Absent, Number::Real))
+                let other = if text.is_empty() { Number::Absent } else { Number::Unreadable };
+                Ok(real.map_or(other, Number::Real))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
-                Ok(Number::default())
+                Ok(Number::Unreadable)
             }
             fn visit_unit<E>(self) -> Result<Number, E> {
                 Ok(Number::default())
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Number, A::Error> {
                 skip_seq(seq)?;
-                Ok(Number::default())
+                Ok(Number::Unreadable)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Number, A::Error> {
                 skip_map(map)?;
-                Ok(Number::default())
+                Ok(Number::Unreadable)
             }
         }
 

@@ -39,7 +39,7 @@ use memchr::memmem::Finder;
 pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
 
-use crate::ledger::{Conflict, Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
+use crate::ledger::{Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
 use message::{Envelope, repaired};
 
 /// Payloads above this are not looked into. A list reply with hundreds of boots is some tens of KB,
@@ -57,6 +57,8 @@ static METHOD_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"m
 pub struct Publisher<'a> {
     /// The MQTT client identifier.
     pub client_id: &'a str,
+    /// It is connected and publishes this now. Its will is published when it has gone, and shows nobody present.
+    pub is_here: bool,
     /// May publish what the topic's gateway says: `services_reply` and `events`.
     pub may_speak_as_gateway: bool,
     /// May publish what the cloud asks of it: `services`.
@@ -68,8 +70,19 @@ pub struct Publisher<'a> {
 pub enum Verdict {
     /// Deliver it as it is.
     Forward,
+    /// Deliver it as it is before this moment, and never after it; do not retain it. It is a start that took
+    /// its slot or belongs to the upload that has it: delivered late, it would be past the guard.
+    ForwardUntil(Now),
     /// Acknowledge it, do not deliver it, and publish the answer instead.
     Refuse(Box<Refusal>),
+}
+
+impl Verdict {
+    /// Whether it may be delivered.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        !matches!(self, Verdict::Refuse(_))
+    }
 }
 
 /// Looks into publishes and tells the ledger. Any thread may call it.
@@ -168,11 +181,15 @@ impl Hook {
             self.observer.observe(&Observation::NotAllowed { direction });
             return Verdict::Forward;
         }
-        let client = publisher.client_id;
-        let event = translate::event(&self.key, topic.kind, method, client, envelope, payload);
-        match event.and_then(|event| self.tell(topic.gateway, &event, now).refused) {
-            Some(conflict) => Verdict::Refuse(Box::new(refusal(topic.gateway, envelope, &conflict, now))),
-            None => Verdict::Forward,
+        let event = translate::event(&self.key, topic.kind, method, publisher, envelope, payload);
+        let Some(event) = event else {
+            return Verdict::Forward;
+        };
+        let effects = self.tell(topic.gateway, &event, now);
+        match (effects.refused, effects.forward_until) {
+            (Some(conflict), _) => Verdict::Refuse(Box::new(Refusal::new(topic.gateway, envelope, &conflict, now))),
+            (None, Some(until)) => Verdict::ForwardUntil(until),
+            (None, None) => Verdict::Forward,
         }
     }
 
@@ -193,10 +210,6 @@ impl Hook {
         }
         Verdict::Forward
     }
-}
-
-fn refusal(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now) -> Refusal {
-    Refusal::new(gateway, envelope.tid.as_deref(), envelope.bid.as_deref(), conflict, now)
 }
 
 /// Whether a payload can be a message of ours: it may name one of the methods, or name none, and then

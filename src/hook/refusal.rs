@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use super::lenient::{Text, Written};
+use super::message::Envelope;
+
 use crate::ledger::{Conflict, Method, Now};
 
 /// Longest tid or bid echoed. They are echoed whole or not at all: half of one matches nothing.
@@ -21,13 +24,33 @@ pub struct Refusal {
 #[derive(Serialize)]
 struct Reply<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    tid: Option<&'a str>,
+    tid: Option<Echo<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bid: Option<&'a str>,
+    bid: Option<Echo<'a>>,
     method: &'static str,
     timestamp: u64,
     gateway: &'a str,
     data: ReplyResult,
+}
+
+/// A name as the request has it: a backend that numbers its requests looks for a number.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Echo<'a> {
+    Text(&'a str),
+    Number(serde_json::Number),
+}
+
+impl<'a> Echo<'a> {
+    /// None for null, what is no name at all, and what is too long.
+    fn of(name: Option<&'a Text<'_>>) -> Option<Echo<'a>> {
+        let name = name.filter(|name| name.len() <= MAX_ECHO)?;
+        match name.1 {
+            Written::Not => None,
+            Written::Text => Some(Echo::Text(name)),
+            Written::Number => Some(name.parse().map_or(Echo::Text(name), Echo::Number)),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -36,11 +59,10 @@ struct ReplyResult {
 }
 
 impl Refusal {
-    pub(super) fn new(gateway: &str, tid: Option<&str>, bid: Option<&str>, conflict: &Conflict, now: Now) -> Refusal {
-        let echo = |text: &&str| text.len() <= MAX_ECHO;
+    pub(super) fn new(gateway: &str, envelope: &Envelope<'_>, conflict: &Conflict, now: Now) -> Refusal {
         let reply = Reply {
-            tid: tid.filter(echo),
-            bid: bid.filter(echo),
+            tid: Echo::of(envelope.tid.as_ref()),
+            bid: Echo::of(envelope.bid.as_ref()),
             method: Method::Start.as_str(),
             timestamp: now.0,
             gateway,

@@ -2,6 +2,7 @@
 
 use serde::de::Deserializer;
 
+use super::Publisher;
 use super::digest::Key;
 use super::message::{BYTE_ORDER_MARK, DataDigest, Envelope, File};
 use super::topic::Kind;
@@ -14,13 +15,17 @@ pub(super) fn event<'a>(
     key: &Key,
     kind: Kind,
     method: Option<Method>,
-    client: &'a str,
+    publisher: &Publisher<'a>,
     envelope: &'a Envelope<'_>,
     payload: &[u8],
 ) -> Option<Event<'a>> {
     let tid = envelope.tid.as_deref().unwrap_or_default();
     let bid = envelope.bid.as_deref().unwrap_or_default();
     let result = envelope.data.result.int();
+    let is_answer = kind == Kind::ServicesReply && method != Some(Method::List);
+    if is_answer && envelope.data.result.is_unreadable() {
+        return None; // Neither yes nor no.
+    }
     let body = match (kind, method) {
         (Kind::Services, Some(Method::List)) => Body::List,
         (Kind::Services, Some(Method::Start)) => Body::Start(start(key, envelope, payload)),
@@ -36,7 +41,7 @@ pub(super) fn event<'a>(
         (Kind::Events, None) => Body::UnnamedEvent(progress(key, tid, envelope, payload)),
         _ => return None,
     };
-    Some(Event { client, tid, bid, body })
+    Some(Event { client: publisher.client_id, is_here: publisher.is_here, tid, bid, body })
 }
 
 fn start<'a>(key: &Key, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a> {

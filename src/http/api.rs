@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::HttpState;
 use super::body::Answers;
 use super::problem::{Problem, quoted};
-use crate::ledger::{GatewayView, Ledger, Now, UploadView};
+use crate::ledger::{GatewayView, Ledger, Now, UploadView, Wanted};
 
 /// The most that one answer may list.
 const MAX_LIMIT: usize = 1000;
@@ -116,21 +116,15 @@ impl UploadsWanted {
     }
 
     fn list(&self, ledger: &Ledger, now: Now) -> Vec<u8> {
-        let mut uploads = match &self.gateway {
-            None => ledger.uploads(now),
-            Some(sn) => match ledger.gateway(sn, now) {
-                None => Vec::new(),
-                Some(mut gateway) => {
-                    gateway.running.append(&mut gateway.history);
-                    gateway.running.sort_unstable_by_key(|upload| std::cmp::Reverse(upload.id));
-                    gateway.running
-                }
-            },
+        let wanted = Wanted {
+            running: self.running,
+            ended: self.ended,
+            gateway: self.gateway.as_deref(),
+            before: self.before,
+            limit: self.limit,
         };
-        uploads.retain(|upload| {
-            upload.id < self.before && if upload.outcome.is_some() { self.ended } else { self.running }
-        });
-        listing("uploads", &uploads, self.limit, |upload: &UploadView| upload.id)
+        let found = ledger.uploads(&wanted, now);
+        listing("uploads", &found.uploads, found.matching, |upload: &UploadView| upload.id)
     }
 }
 
@@ -152,16 +146,18 @@ impl GatewaysWanted {
         if let Some(after) = &self.after {
             gateways.retain(|gateway| gateway.gateway > *after);
         }
-        listing("gateways", &gateways, self.limit, |gateway: &GatewayView| gateway.gateway.clone())
+        let matching = gateways.len();
+        gateways.truncate(self.limit);
+        listing("gateways", &gateways, matching, |gateway: &GatewayView| gateway.gateway.clone())
     }
 }
 
 /// `{"<name>": [...], "matching": n, "next": ...}`: `matching` counts what was asked for from here on, `next` is the key
 /// of the last view listed, or null if there are no more.
-fn listing<V: Serialize, K: Serialize>(name: &str, views: &[V], limit: usize, key: impl Fn(&V) -> K) -> Vec<u8> {
+fn listing<V: Serialize, K: Serialize>(name: &str, views: &[V], matching: usize, key: impl Fn(&V) -> K) -> Vec<u8> {
     let mut body = format!("{{\"{name}\":[").into_bytes();
     let mut listed = 0;
-    for view in views.iter().take(limit) {
+    for view in views {
         if body.len() > MAX_BODY {
             break;
         }
@@ -171,9 +167,9 @@ fn listing<V: Serialize, K: Serialize>(name: &str, views: &[V], limit: usize, ke
         serde_json::to_writer(&mut body, view).expect(PLAIN);
         listed += 1;
     }
-    let last = views[..listed].last().filter(|_| listed < views.len());
+    let last = views[..listed].last().filter(|_| listed < matching);
     let next = serde_json::to_string(&last.map(key)).expect(PLAIN);
-    body.extend_from_slice(format!("],\"matching\":{},\"next\":{next}}}", views.len()).as_bytes());
+    body.extend_from_slice(format!("],\"matching\":{matching},\"next\":{next}}}").as_bytes());
     body
 }
 

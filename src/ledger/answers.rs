@@ -8,7 +8,7 @@ use super::gateway::{Gateway, Listed};
 use super::module::Slots;
 use super::observation::{Method, Observation};
 use super::rules::Scope;
-use super::status::{Outcome, State, Status};
+use super::status::{EndedBy, Outcome, State};
 use super::text::{self, cut};
 use super::upload::Upload;
 
@@ -29,15 +29,17 @@ impl Gateway {
         self.asked.retain(|asked| asked.method != Method::List || *asked.tid != *cut(event.tid, text::ID));
         turn.effects.observations.extend(reply.result.map(Observation::ResultCode));
         for listed in &reply.modules {
-            let kept = listed.files.len().min(turn.rules.max_listed_files);
-            self.keep_list(Listed {
+            let files = listed.files.iter().filter(|file| file.says_something());
+            let files: Vec<_> = files.take(turn.rules.max_listed_files).copied().collect();
+            let listed = Listed {
                 module: listed.module.clone(),
                 device_sn: cut(listed.device_sn, text::SERIAL).into(),
                 result: listed.result,
-                files: listed.files[..kept].to_vec(),
+                files,
                 offered: listed.offered,
                 at: turn.now,
-            });
+            };
+            self.keep_list(listed, turn);
         }
     }
 
@@ -45,7 +47,7 @@ impl Gateway {
     /// as accepted: it guards for longer, and the stall time-out ends it if that was wrong.
     pub(crate) fn start_replied(&mut self, event: &Event<'_>, result: Option<i64>, turn: &mut Turn<'_>) {
         turn.effects.observations.extend(result.map(Observation::ResultCode));
-        let result = result.unwrap_or(0);
+        let is_accepted = result.unwrap_or(0) == 0;
         let found = self.running.iter().enumerate().find_map(|(at, upload)| {
             let alias = upload.answered(event.tid, event.bid)?;
             Some((at, alias))
@@ -54,21 +56,22 @@ impl Gateway {
             return self.ended_start_replied(event, result, turn);
         };
         let upload = &mut self.running[at];
-        if upload.aliases[alias].result.replace(result) == Some(result) {
+        if !upload.aliases[alias].is_news(result) {
             return turn.count(Observation::Duplicate);
         }
-        if result == 0 {
+        if is_accepted {
             upload.accept(turn.now);
-        } else if upload.state != State::Active && !upload.is_accepted() {
+        } else if upload.state != State::Active && !upload.is_accepted() && !upload.has_an_open_sending() {
             // An active upload whose dock now says no is going on all the same: its progress, or
-            // another sending's answer, has shown it.
-            self.end(at, Outcome::Rejected, turn);
+            // another sending's answer, has shown it. While a sending is open, "no" to another may mean
+            // that the dock is busy with this one.
+            self.end(at, Outcome::Rejected, EndedBy::Answer, turn);
         }
     }
 
     /// A slow dock that refuses one sending and accepts another, or accepts after `reply_timeout`, is
     /// uploading: the upload runs again if its slot is still free.
-    fn ended_start_replied(&mut self, event: &Event<'_>, result: i64, turn: &mut Turn<'_>) {
+    fn ended_start_replied(&mut self, event: &Event<'_>, result: Option<i64>, turn: &mut Turn<'_>) {
         let found = self.history.iter().enumerate().rev().find_map(|(at, ended)| {
             let alias = ended.upload.answered(event.tid, event.bid)?;
             Some((at, alias))
@@ -77,12 +80,11 @@ impl Gateway {
             return turn.count(Observation::Unmatched);
         };
         let ended = &mut self.history[at];
-        let is_news = ended.upload.aliases[alias].result.replace(result) != Some(result);
+        let is_news = ended.upload.aliases[alias].is_news(result);
         // "rejected" as a status is the dock's last word, as an answer only to one sending.
-        let has_said = Status::read(&ended.upload.status).outcome().is_some();
-        let may_run = !has_said && matches!(ended.outcome, Outcome::Rejected | Outcome::Unanswered);
+        let may_run = ended.by != EndedBy::Event && matches!(ended.outcome, Outcome::Rejected | Outcome::Unanswered);
         let slots = ended.upload.slots;
-        if result == 0 && is_news && may_run && self.holder(slots).is_none() {
+        if result.unwrap_or(0) == 0 && is_news && may_run && self.holder(slots).is_none() {
             self.revive(at, turn);
         } else {
             turn.count(Observation::Late);
@@ -141,8 +143,13 @@ impl Gateway {
         }
         let started = self.running.iter().any(|upload| upload.aliases.iter().any(|alias| *alias.tid == *tid));
         let asked = self.asked.iter().rev().find(|asked| *asked.tid == *tid).map(|asked| asked.method);
+        let was_started = || {
+            let names = self.history.iter().flat_map(|ended| &ended.upload.aliases);
+            names.into_iter().any(|alias| *alias.tid == *tid)
+        };
         match (started, asked) {
             (true, _) => self.start_replied(event, reply.result, turn),
+            (false, None) if was_started() => self.start_replied(event, reply.result, turn),
             (false, Some(Method::Update)) => self.cancel_replied(event, reply.result, turn),
             (false, Some(_)) => self.list_replied(event, reply, turn),
             // Some other service's reply.
@@ -156,14 +163,14 @@ impl Gateway {
         if !event.tid.is_empty() && self.has_seen(progress.content) {
             return turn.count(Observation::Duplicate);
         }
-        let is_over = Status::read(progress.status).outcome().is_some();
         match self.belongs(event, progress, turn.rules.scope) {
             Belongs::Running(at) => self.advance(at, event, progress, turn),
             Belongs::Ended(at) => {
                 let ended = &self.history[at];
-                // The broker's clock gave it up, and the dock says it goes on: the slot is taken
-                // again. The dock's own word is final.
-                let goes_on = !is_over && ended.outcome.is_a_guess() && self.holder(ended.upload.slots).is_none();
+                // The broker's clock gave it up, or the dock refused a sending of it, and the dock says
+                // it goes on: the slot is taken again. What the dock reported as over stays over.
+                let may_run = !progress.is_over() && ended.by != EndedBy::Event;
+                let goes_on = may_run && self.holder(ended.upload.slots).is_none();
                 match if goes_on { self.revive(at, turn) } else { None } {
                     Some(at) => self.advance(at, event, progress, turn),
                     None => turn.count(Observation::Late),
@@ -176,14 +183,28 @@ impl Gateway {
 
     fn advance(&mut self, at: usize, event: &Event<'_>, progress: &Progress<'_>, turn: &mut Turn<'_>) {
         let upload = &mut self.running[at];
-        if !event.bid.is_empty() && !upload.has_bid(event.bid) {
+        if !event.bid.is_empty() && !upload.has_bid(event.bid) && !upload.contradicts(progress) {
             upload.name("", event.bid, turn.rules.max_aliases);
         }
         let unknown = upload.advance(progress, turn.now);
         let words = std::iter::repeat_n(Observation::UnknownStatusWord, unknown);
         turn.effects.observations.extend(words);
-        if let Some(outcome) = self.running[at].ending() {
-            self.end(at, outcome, turn);
+        if turn.rules.scope == Scope::Module {
+            self.widen(at, slots_of(progress));
+        }
+        if let Some((outcome, by)) = self.running[at].ending() {
+            self.end(at, outcome, by, turn);
+        }
+    }
+
+    /// An adopted upload turns out to have more modules than its first event named: it takes their
+    /// slots too, if they are free.
+    fn widen(&mut self, at: usize, named: Slots) {
+        let wanted = self.running[at].slots.with(named);
+        let others = self.running.iter().enumerate().filter(|(other, _)| *other != at);
+        let is_free = !others.into_iter().any(|(_, other)| other.slots.meets(wanted));
+        if self.running[at].adopted && is_free {
+            self.running[at].slots = wanted;
         }
     }
 
@@ -205,7 +226,7 @@ impl Gateway {
         turn.effects.observations.extend(std::iter::repeat_n(Observation::UnknownStatusWord, unknown));
         turn.count(Observation::Adopted);
         match ending {
-            Some(outcome) => self.bury(upload, outcome, turn),
+            Some((outcome, by)) => self.bury(upload, outcome, by, turn),
             None => {
                 self.note(Note::Adopted { bid: cut(event.bid, text::ID).into() }, turn);
                 self.running.push(upload);
@@ -234,9 +255,11 @@ impl Gateway {
         let fits = |upload: &Upload| scope == Scope::Gateway || named.is_empty() || upload.slots.meets(named);
         let candidates: SmallVec<[usize; 2]> = (0..self.running.len()).filter(|at| fits(&self.running[*at])).collect();
         if let [only] = candidates[..] {
-            // Before the dock has answered, a report that something is over is about something else.
-            let is_over = Status::read(progress.status).outcome().is_some();
-            if self.running[only].state != State::Pending || !is_over {
+            let upload = &self.running[only];
+            // Before the dock has answered, a report that something is over is about something else; and
+            // so is one that names another object key.
+            let is_of_another = upload.state == State::Pending || upload.contradicts(progress);
+            if !progress.is_over() || !is_of_another {
                 return Belongs::Running(only);
             }
         }

@@ -24,6 +24,9 @@ pub struct Conflict {
 pub struct Effects {
     /// The start must not reach the dock.
     pub refused: Option<Conflict>,
+    /// The start may reach the dock before this moment, and not after it: then it would be past the guard. For
+    /// every start that was accepted as a new one or as a retry under [`Policy::Enforce`](super::Policy::Enforce).
+    pub forward_until: Option<Now>,
     /// What is to be counted.
     pub observations: SmallVec<[Observation; 4]>,
     /// What is to be logged.
@@ -50,18 +53,42 @@ pub(crate) enum Note {
 }
 
 impl Note {
-    pub(crate) fn log(&self, gateway: &str) {
+    pub(crate) fn log(&self, gateway: &str, suppressed: u64) {
+        // Not shown where it is none.
+        let hidden = (suppressed > 0).then_some(suppressed);
         match self {
-            Note::Started { bid } => tracing::info!(gateway, bid = &**bid, "upload started"),
+            Note::Started { bid } => tracing::info!(gateway, suppressed = hidden, bid = &**bid, "upload started"),
             Note::Refused { bid, by, let_through: false } => {
-                tracing::info!(gateway, bid = &**bid, by = by.as_str(), "start refused: the slot is taken");
+                tracing::info!(
+                    gateway,
+                    suppressed = hidden,
+                    bid = &**bid,
+                    by = by.as_str(),
+                    "start refused: the slot is taken"
+                );
             }
             Note::Refused { bid, by, let_through: true } => {
-                tracing::info!(gateway, bid = &**bid, by = by.as_str(), "start would be refused: the slot is taken");
+                tracing::info!(
+                    gateway,
+                    suppressed = hidden,
+                    bid = &**bid,
+                    by = by.as_str(),
+                    "start would be refused: the slot is taken"
+                );
             }
-            Note::Adopted { bid } => tracing::info!(gateway, bid = &**bid, "upload found going on"),
+            Note::Adopted { bid } => {
+                tracing::info!(gateway, suppressed = hidden, bid = &**bid, "upload found going on")
+            }
             Note::Ended { bid, outcome, code, age_ms } => {
-                tracing::info!(gateway, bid = &**bid, outcome = outcome.as_str(), code, age_ms, "upload ended");
+                tracing::info!(
+                    gateway,
+                    suppressed = hidden,
+                    bid = &**bid,
+                    outcome = outcome.as_str(),
+                    code,
+                    age_ms,
+                    "upload ended"
+                );
             }
         }
     }
@@ -73,12 +100,14 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
     pub(crate) rules: &'a Rules,
     pub(crate) serial: &'a AtomicU64,
+    /// Entries of lists kept, over all gateways.
+    pub(crate) listed: &'a AtomicU64,
     pub(crate) effects: Effects,
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(now: Now, rules: &'a Rules, serial: &'a AtomicU64) -> Turn<'a> {
-        Turn { now, rules, serial, effects: Effects::default() }
+    pub(crate) fn new(now: Now, rules: &'a Rules, serial: &'a AtomicU64, listed: &'a AtomicU64) -> Turn<'a> {
+        Turn { now, rules, serial, listed, effects: Effects::default() }
     }
 
     /// The next number of a sequence: an upload's id, or its place among the endings.

@@ -1,6 +1,7 @@
 //! What the ledger is told: a message that has been read, borrowed from its payload.
 
 use super::module::{Module, Slots};
+use super::status::Status;
 
 /// A keyed hash of a start's `data`, to tell a retry from another start without keeping anything of
 /// it: the whole of `data` counts, the credentials too, and none of it can be read back. The key is
@@ -19,6 +20,8 @@ impl std::fmt::Debug for Digest {
 pub struct Event<'a> {
     /// The client that sent it.
     pub client: &'a str,
+    /// That client is connected and says it now: it is not its will.
+    pub is_here: bool,
     /// The transaction; empty if absent.
     pub tid: &'a str,
     /// The business; empty if absent.
@@ -38,7 +41,8 @@ pub enum Body<'a> {
     Cancel(Slots),
     /// `fileupload_list`, up.
     ListReply(ListReply<'a>),
-    /// `fileupload_start`, up: `data.result`, if there is one.
+    /// `fileupload_start`, up: `data.result`, if there is one. A reply with one that cannot be read is
+    /// no reply.
     StartReply(Option<i64>),
     /// `fileupload_update`, up: `data.result`, if there is one.
     CancelReply(Option<i64>),
@@ -118,6 +122,12 @@ pub struct ListedFile {
     pub size: Option<i64>,
 }
 
+impl ListedFile {
+    pub(crate) fn says_something(&self) -> bool {
+        [self.boot_index, self.start_time, self.end_time, self.size].iter().any(Option::is_some)
+    }
+}
+
 /// What a progress event says.
 #[derive(Debug, Clone, Default)]
 pub struct Progress<'a> {
@@ -129,6 +139,17 @@ pub struct Progress<'a> {
     pub files: Vec<ProgressFile<'a>>,
     /// A hash of the whole payload: what is sent again has the same.
     pub content: u64,
+}
+
+impl Progress<'_> {
+    /// Whether it says that its upload is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_over = |word| Status::read(word).outcome().is_some();
+        match Status::read(self.status) {
+            Status::Absent => !self.files.is_empty() && self.files.iter().all(|file| is_over(file.status)),
+            status => status.outcome().is_some(),
+        }
+    }
 }
 
 /// One module's part of a progress event. Numbers are absent if they could not be read.

@@ -16,6 +16,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
@@ -23,11 +24,12 @@ use super::effects::{Note, Turn};
 use super::event::{Body, Event, ListedFile};
 use super::module::{Module, Slots};
 use super::observation::{Method, Observation};
+use super::presence::Speaker;
 use super::rate::spend;
 use super::rules::Now;
-use super::status::{Outcome, State};
+use super::status::{EndedBy, Outcome, State};
 use super::text::{self, cut};
-use super::upload::Upload;
+use super::upload::{File, Upload};
 
 /// Requests remembered to match replies that do not name their method, and cancels.
 const MAX_ASKED: usize = 16;
@@ -37,6 +39,10 @@ const MAX_SEEN: usize = 32;
 const MAX_LET_THROUGH: usize = 8;
 /// Lines about a gateway that are logged at once, before it is one a second.
 const LOG_BURST: u64 = 30;
+/// Entries of lists kept over all gateways: 32 MB.
+pub(crate) const MAX_LISTED_FILES: u64 = 500_000;
+/// Pairs of tid and bid remembered of an ended upload.
+const MAX_ENDED_ALIASES: usize = 8;
 /// Modules whose list is remembered.
 const MAX_LISTED: usize = 4;
 
@@ -47,6 +53,7 @@ pub(crate) struct Ended {
     pub(crate) place: u64,
     pub(crate) upload: Upload,
     pub(crate) outcome: Outcome,
+    pub(crate) by: EndedBy,
     pub(crate) code: Option<i64>,
     pub(crate) at: Now,
 }
@@ -92,19 +99,33 @@ pub(crate) struct Gateway {
     /// The last message about it.
     pub(crate) touched: Now,
     /// The client that last spoke as this gateway, unless its id is the gateway's serial number.
-    pub(crate) speaker: Option<Arc<str>>,
-    pub(crate) speaker_here: bool,
-    /// The client whose id is the serial number is known to be connected.
-    pub(crate) own_here: bool,
-    pub(crate) gone: Option<Now>,
+    pub(crate) speaker: Option<Arc<Speaker>>,
+    /// The speaker's record has it among the busy ones.
+    pub(crate) is_followed: bool,
+    /// The client whose id is the serial number.
+    pub(crate) own: Own,
+    /// It has had a start, and counts no longer among those that only spoke.
+    pub(crate) is_started: bool,
     /// Up to when its share of the log is used.
     pub(crate) logged: Now,
     /// Where it stands in the deadline index.
     pub(crate) indexed: Option<Now>,
+    /// Where it stands among the idle ones; none while an upload is running.
+    pub(crate) idle: Option<Now>,
+}
+
+/// What is known of the client whose id is a gateway's serial number. It decides over whoever else
+/// spoke as the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Nothing, or it left and another has spoken since.
+    Unknown,
+    Here,
+    Gone(Now),
 }
 
 impl Gateway {
-    pub(crate) fn new(now: Now) -> Gateway {
+    pub(crate) fn new(now: Now, is_started: bool) -> Gateway {
         Gateway {
             running: SmallVec::new(),
             history: VecDeque::new(),
@@ -115,11 +136,12 @@ impl Gateway {
             refused: 0,
             touched: now,
             speaker: None,
-            speaker_here: false,
-            own_here: false,
-            gone: None,
+            is_followed: false,
+            own: Own::Unknown,
+            is_started,
             logged: Now(0),
             indexed: None,
+            idle: None,
         }
     }
 
@@ -144,6 +166,24 @@ impl Gateway {
         }
     }
 
+    /// Whether an event shows that the gateway is there: it is not its will, and it is certain that
+    /// it is about an upload.
+    pub(crate) fn is_spoken_for(&self, event: &Event<'_>) -> bool {
+        event.is_here
+            && match &event.body {
+                Body::UnnamedEvent(_) => self.running.iter().any(|upload| upload.has_bid(event.bid)),
+                Body::UnnamedReply(_) => self.knows_tid(event.tid),
+                body => body.is_from_gateway(),
+            }
+    }
+
+    fn knows_tid(&self, tid: &str) -> bool {
+        let tid = cut(tid, text::ID);
+        let ended = self.history.iter().map(|ended| &ended.upload);
+        let mut names = self.running.iter().chain(ended).flat_map(|upload| &upload.aliases);
+        !tid.is_empty() && (names.any(|alias| *alias.tid == *tid) || self.asked.iter().any(|asked| *asked.tid == *tid))
+    }
+
     fn ask(&mut self, method: Method, event: &Event<'_>, modules: Slots) {
         keep(
             &mut self.asked,
@@ -161,13 +201,18 @@ impl Gateway {
     /// Ends what time has ended.
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
         let mut at = 0;
+        let gone = self.gone();
         while at < self.running.len() {
             let upload = &mut self.running[at];
-            let (deadline, outcome) = upload.deadline(self.gone, turn.rules);
+            let (deadline, outcome) = upload.deadline(gone, turn.rules);
             upload.give_up_cancelled_files(turn.rules, turn.now);
-            let ending = if deadline <= turn.now { Some(outcome) } else { upload.ending() };
+            let ending = match outcome {
+                _ if deadline > turn.now => upload.ending(),
+                Outcome::Canceled => Some((upload.give_up(), EndedBy::Clock)),
+                outcome => Some((outcome, EndedBy::Clock)),
+            };
             match ending {
-                Some(outcome) => self.end(at, outcome, turn),
+                Some((outcome, by)) => self.end(at, outcome, by, turn),
                 None => at += 1,
             }
         }
@@ -175,20 +220,17 @@ impl Gateway {
 
     /// The next moment at which time changes something.
     pub(crate) fn deadline(&self, rules: &super::Rules) -> Option<Now> {
-        let uploads = self.running.iter();
-        uploads
-            .flat_map(|upload| [Some(upload.deadline(self.gone, rules).0), upload.file_deadline(rules)])
-            .flatten()
-            .min()
+        let (uploads, gone) = (self.running.iter(), self.gone());
+        uploads.flat_map(|upload| [Some(upload.deadline(gone, rules).0), upload.file_deadline(rules)]).flatten().min()
     }
 
     /// Moves a running upload into the history and frees its slot.
-    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, by: EndedBy, turn: &mut Turn<'_>) {
         let upload = self.running.remove(at);
-        self.bury(upload, outcome, turn);
+        self.bury(upload, outcome, by, turn);
     }
 
-    pub(crate) fn bury(&mut self, upload: Upload, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn bury(&mut self, mut upload: Upload, outcome: Outcome, by: EndedBy, turn: &mut Turn<'_>) {
         let code = upload.code(outcome);
         let age_ms = turn.now.since(upload.begun);
         turn.count(Observation::Ended { outcome, modules: upload.modules() });
@@ -200,14 +242,18 @@ impl Gateway {
             turn.count(Observation::UploadDuration(age_ms));
         }
         for file in &upload.files {
-            if let (Some(Outcome::Ok), Some(size)) = (file.over, file.size) {
+            // Where the dock says only of the whole that it has arrived, so has the file.
+            let is_covered = file.over.is_none() && file.status.is_empty() && outcome == Outcome::Ok;
+            let has_arrived = file.over == Some(Outcome::Ok) || is_covered;
+            if let (true, Some(size)) = (has_arrived, file.size) {
                 turn.count(Observation::FileSize(u64::try_from(size).unwrap_or(0)));
             }
         }
         self.note(Note::Ended { bid: first_bid(&upload), outcome, code, age_ms }, turn);
+        upload.keep_names(MAX_ENDED_ALIASES);
         let place = turn.next_id();
         turn.effects.ended.push(place);
-        self.history.push_back(Ended { place, upload, outcome, code, at: turn.now });
+        self.history.push_back(Ended { place, upload, outcome, by, code, at: turn.now });
         while self.history.len() > turn.rules.history_per_gateway {
             turn.effects.forgotten.extend(self.history.pop_front().map(|ended| ended.place));
         }
@@ -222,9 +268,7 @@ impl Gateway {
         self.note(Note::Adopted { bid: first_bid(&upload) }, turn);
         upload.state = State::Active;
         upload.cancelling = None;
-        for file in &mut upload.files {
-            file.cancelling = None;
-        }
+        upload.files.iter_mut().for_each(File::reopen);
         upload.heard = turn.now;
         self.running.push(upload);
         Some(self.running.len() - 1)
@@ -256,12 +300,26 @@ impl Gateway {
         false
     }
 
-    pub(crate) fn keep_list(&mut self, listed: Listed) {
+    /// Keeps a list in place of the last one of its module; without its files, if all gateways' lists
+    /// have become too many.
+    pub(crate) fn keep_list(&mut self, mut listed: Listed, turn: &mut Turn<'_>) {
+        let before = self.listed_files() as u64;
         self.listed.retain(|kept| kept.module != listed.module);
         if self.listed.len() == MAX_LISTED {
             self.listed.remove(0);
         }
+        turn.listed.fetch_sub(before - self.listed_files() as u64, Ordering::Relaxed);
+        let more = listed.files.len() as u64;
+        if turn.listed.fetch_add(more, Ordering::Relaxed) + more > MAX_LISTED_FILES {
+            turn.listed.fetch_sub(more, Ordering::Relaxed);
+            listed.files = Vec::new();
+        }
         self.listed.push(listed);
+    }
+
+    /// How many entries of lists it keeps.
+    pub(crate) fn listed_files(&self) -> usize {
+        self.listed.iter().map(|listed| listed.files.len()).sum()
     }
 
     /// Leaves a line for the log, if this gateway has not filled it.
@@ -281,37 +339,38 @@ impl Gateway {
         counts
     }
 
+    /// Since when it is gone, as far as is known.
+    pub(crate) fn gone(&self) -> Option<Now> {
+        match self.own {
+            Own::Here => None,
+            Own::Gone(at) => Some(at),
+            Own::Unknown => self.speaker.as_ref()?.gone(),
+        }
+    }
+
     /// The client spoke as this gateway; true if it is another than before.
     pub(crate) fn spoke(&mut self, client: &str, is_own: bool) -> bool {
-        self.gone = None;
         if is_own {
-            self.own_here = true;
+            self.own = Own::Here;
             return false;
         }
-        self.speaker_here = true;
-        self.speaker.as_deref() != Some(client)
-    }
-
-    /// A client that this gateway may be present through left.
-    pub(crate) fn client_gone(&mut self, is_own: bool, now: Now) {
-        if is_own {
-            self.own_here = false;
-        } else {
-            self.speaker_here = false;
+        if let Own::Gone(_) = self.own {
+            self.own = Own::Unknown;
         }
-        if !self.own_here && !self.speaker_here {
-            self.gone.get_or_insert(now);
+        match &self.speaker {
+            Some(speaker) if *speaker.client == *client => {
+                speaker.is_here();
+                false
+            }
+            _ => true,
         }
     }
 
-    /// It came back.
-    pub(crate) fn client_back(&mut self, is_own: bool) {
-        if is_own {
-            self.own_here = true;
-        } else {
-            self.speaker_here = true;
+    /// The client with its serial number left.
+    pub(crate) fn own_left(&mut self, now: Now) {
+        if !matches!(self.own, Own::Gone(_)) {
+            self.own = Own::Gone(now);
         }
-        self.gone = None;
     }
 }
 

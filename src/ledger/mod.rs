@@ -53,4 +53,4 @@ pub(crate) use rate::spend;
 pub use rules::{Now, Policy, Rules, Scope};
 pub use status::{Outcome, State};
 pub use table::Ledger;
-pub use view::{AliasView, FileView, GatewayView, ListedView, UploadView};
+pub use view::{AliasView, FileView, Found, GatewayView, ListedView, UploadView, Wanted};

@@ -155,7 +155,8 @@ pub enum Observation {
     BadGateway,
     /// A gateway that was idle was forgotten to make room.
     GatewaysEvicted,
-    /// No room for one more gateway, since all are busy; the message was forwarded unguarded.
+    /// No room for one more gateway, since all are busy, or since it only spoke and the rest is kept for
+    /// gateways that are sent a start; the message was forwarded unguarded.
     GatewaysFull,
     /// The publisher may not say this for the gateway; nothing changed.
     NotAllowed {

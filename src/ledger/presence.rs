@@ -1,69 +1,122 @@
-//! Which gateways are present through which client.
+//! Through whom gateways are present.
 //!
 //! A dock's client id is its serial number by custom, not by rule. So a gateway is present through
-//! the client with that id, which is a look-up by name, and through the client that last spoke as
-//! the gateway, which is what stands here. 10,000 docks that reconnect at once cost two look-ups
-//! each.
+//! the client with that id, which is a look-up by name and always wins, and else through the client
+//! that last spoke as the gateway. Of the latter there is one record a client, which all its gateways
+//! share: a bridge of 10,000 docks that reconnects costs a look-up and a step for each upload that is
+//! running behind it.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+use super::rules::Now;
 
 /// Longest client id that presence is followed for. Longer ones are allowed by MQTT, up to 64 KiB.
 const MAX_CLIENT_ID: usize = 256;
 
-type Spoken = HashMap<Arc<str>, HashSet<Arc<str>, ahash::RandomState>, ahash::RandomState>;
+/// A client that speaks for gateways under another name than theirs: a bridge, or a dock with an id
+/// of another kind.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    pub(crate) client: Arc<str>,
+    /// When it left; 0 while it is here.
+    left: AtomicU64,
+}
 
-/// The gateways that a client last spoke for. Only clients that speak under another name than the
-/// gateway's serial number are here: bridges, and docks with an id of another kind.
+impl Speaker {
+    /// Since when it is gone.
+    pub(crate) fn gone(&self) -> Option<Now> {
+        let left = self.left.load(Ordering::Acquire);
+        (left != 0).then_some(Now(left))
+    }
+
+    /// It spoke, so it is here.
+    pub(crate) fn is_here(&self) {
+        if self.left.load(Ordering::Acquire) != 0 {
+            self.left.store(0, Ordering::Release);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Spoken {
+    speaker: Arc<Speaker>,
+    /// Its gateways with running uploads: those that care at once when it leaves.
+    busy: HashSet<Arc<str>, ahash::RandomState>,
+}
+
+/// The clients that last spoke for a gateway. Every gateway holds the record of its own, and is busy
+/// in at most that one.
 ///
-/// Each gateway is in at most one set. It may be called with a gateway's lock held and takes no
-/// other lock.
+/// It may be called with a gateway's lock held and takes no other lock.
 #[derive(Debug, Default)]
-pub(crate) struct Presence(Mutex<Spoken>);
+pub(crate) struct Presence(Mutex<HashMap<Arc<str>, Spoken, ahash::RandomState>>);
 
 impl Presence {
-    /// `client` is now the one that speaks for `gateway`. Returns the id as it is kept, if it is.
-    pub(crate) fn speaks(&self, client: &str, gateway: &Arc<str>, before: Option<&Arc<str>>) -> Option<Arc<str>> {
-        let mut spoken = self.0.lock();
-        if let Some(before) = before {
-            forget(&mut spoken, before, gateway);
-        }
+    /// The record of a client that speaks for a gateway; none if its id is too long.
+    pub(crate) fn speaks(&self, client: &str) -> Option<Arc<Speaker>> {
         if client.len() > MAX_CLIENT_ID {
             return None;
         }
-        let client = match spoken.get_key_value(client) {
-            Some((kept, _)) => Arc::clone(kept),
-            None => Arc::from(client),
+        let mut clients = self.0.lock();
+        if let Some(spoken) = clients.get(client) {
+            return Some(Arc::clone(&spoken.speaker));
+        }
+        let client: Arc<str> = Arc::from(client);
+        let speaker = Arc::new(Speaker { client: Arc::clone(&client), left: AtomicU64::new(0) });
+        clients.insert(client, Spoken { speaker: Arc::clone(&speaker), busy: HashSet::default() });
+        Some(speaker)
+    }
+
+    /// A gateway lets go of its speaker, for whom it is not busy. The last one takes the record along.
+    pub(crate) fn release(&self, speaker: Arc<Speaker>) {
+        let mut clients = self.0.lock();
+        // This one and the map's: records are shared out only under the lock.
+        if Arc::strong_count(&speaker) <= 2 {
+            clients.remove(&speaker.client);
+        }
+        drop(speaker);
+    }
+
+    /// An upload is running on this gateway.
+    pub(crate) fn busy(&self, speaker: &Speaker, gateway: &Arc<str>) {
+        if let Some(spoken) = self.0.lock().get_mut(&speaker.client) {
+            spoken.busy.insert(Arc::clone(gateway));
+        }
+    }
+
+    /// No upload is running on it any more.
+    pub(crate) fn idle(&self, speaker: &Speaker, gateway: &Arc<str>) {
+        if let Some(spoken) = self.0.lock().get_mut(&speaker.client) {
+            spoken.busy.remove(gateway);
+        }
+    }
+
+    /// The client left. Returns its busy gateways.
+    pub(crate) fn left(&self, client: &str, now: Now) -> Vec<Arc<str>> {
+        let clients = self.0.lock();
+        let Some(spoken) = clients.get(client) else {
+            return Vec::new();
         };
-        spoken.entry(Arc::clone(&client)).or_default().insert(Arc::clone(gateway));
-        Some(client)
+        if spoken.speaker.gone().is_none() {
+            spoken.speaker.left.store(now.0.max(1), Ordering::Release);
+        }
+        spoken.busy.iter().cloned().collect()
     }
 
-    /// `gateway` is forgotten.
-    pub(crate) fn forget(&self, client: &Arc<str>, gateway: &Arc<str>) {
-        forget(&mut self.0.lock(), client, gateway);
-    }
-
-    /// The gateways that `client` speaks for.
-    pub(crate) fn of(&self, client: &str) -> Vec<Arc<str>> {
-        self.0.lock().get(client).map(|gateways| gateways.iter().cloned().collect()).unwrap_or_default()
+    /// The client came back. That only puts deadlines off, and they are looked at again when they come.
+    pub(crate) fn back(&self, client: &str) {
+        if let Some(spoken) = self.0.lock().get(client) {
+            spoken.speaker.is_here();
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().values().map(HashSet::len).sum()
-    }
-}
-
-fn forget(spoken: &mut Spoken, client: &Arc<str>, gateway: &Arc<str>) {
-    if let Entry::Occupied(mut entry) = spoken.entry(Arc::clone(client)) {
-        entry.get_mut().remove(gateway);
-        if entry.get().is_empty() {
-            entry.remove();
-        }
+        self.0.lock().len()
     }
 }
 
@@ -72,21 +125,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_is_present_through_the_client_that_spoke_last() {
+    fn only_gateways_with_uploads_are_looked_at_when_their_client_leaves() {
         let presence = Presence::default();
-        let gateway: Arc<str> = "SN1".into();
-        let first = presence.speaks("bridge-1", &gateway, None).expect("short enough");
-        let second = presence.speaks("bridge-2", &gateway, Some(&first)).expect("short enough");
-        assert!(presence.of("bridge-1").is_empty());
-        assert_eq!(presence.of("bridge-2"), [Arc::clone(&gateway)]);
-        presence.forget(&second, &gateway);
+        let speaker = presence.speaks("bridge").expect("short enough");
+        let others: Vec<_> = (0..10).map(|_| presence.speaks("bridge").expect("short enough")).collect();
+        presence.busy(&speaker, &"SN1".into());
+        assert_eq!(presence.left("bridge", Now(5)), [Arc::from("SN1")]);
+        assert!(others.iter().all(|other| other.gone() == Some(Now(5))));
+        presence.idle(&speaker, &"SN1".into());
+        assert!(presence.left("bridge", Now(9)).is_empty());
+        assert_eq!(speaker.gone(), Some(Now(5)), "it left only once");
+        presence.back("bridge");
+        assert_eq!(speaker.gone(), None);
+        for other in others {
+            presence.release(other);
+            assert_eq!(presence.len(), 1);
+        }
+        presence.release(speaker);
         assert_eq!(presence.len(), 0);
     }
 
     #[test]
     fn a_client_id_of_64_kib_is_not_kept() {
         let presence = Presence::default();
-        assert!(presence.speaks(&"x".repeat(65_535), &"SN1".into(), None).is_none());
+        assert!(presence.speaks(&"x".repeat(65_535)).is_none());
         assert_eq!(presence.len(), 0);
     }
 }

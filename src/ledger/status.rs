@@ -88,11 +88,6 @@ impl Outcome {
         }
     }
 
-    /// Whether only the broker's clock said so. The dock may then still be at it.
-    pub(crate) fn is_a_guess(self) -> bool {
-        matches!(self, Outcome::Unanswered | Outcome::Stalled | Outcome::Lost)
-    }
-
     /// The outcome of an upload from those of its files: the worst. A file that was cancelled beside
     /// one that arrived does not make the upload a cancelled one.
     pub(crate) fn of_files(files: impl Iterator<Item = Outcome>) -> Outcome {
@@ -105,6 +100,17 @@ impl Outcome {
         };
         files.max_by_key(|outcome| rank(*outcome)).unwrap_or(Outcome::Ok)
     }
+}
+
+/// Who said that an upload is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The broker's clock. The dock may still be at it.
+    Clock,
+    /// The dock's answers to the sendings of the start. It may be at it for another sending.
+    Answer,
+    /// The dock's own report. That is its last word.
+    Event,
 }
 
 /// Where a running upload stands.

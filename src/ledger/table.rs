@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use dashmap::mapref::one::RefMut;
 
 use super::deadlines::Agenda;
 use super::effects::{Effects, Turn};
 use super::event::{Body, Event};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Own};
 use super::history::HistoryIndex;
 use super::observation::Observation;
 use super::presence::Presence;
+use super::rate::Lines;
 use super::rules::{Now, Rules};
-
-/// Busy gateways that are passed over to find an idle one, before it is said that there is none.
-const BUSY_PASSED_OVER: usize = 32;
 
 /// Every gateway's uploads.
 ///
@@ -29,13 +28,20 @@ pub struct Ledger {
     pub(super) gateways: DashMap<Arc<str>, Gateway, ahash::RandomState>,
     /// When time next changes something in a gateway.
     deadlines: Agenda,
-    /// When a gateway was last heard of: who is idle longest makes room.
-    idle: Agenda,
+    /// When a gateway without a running upload was last heard of: who is idle longest makes room. First
+    /// those that have had no start, then those that have had one.
+    idle: [Agenda; 2],
     history: HistoryIndex,
     presence: Presence,
+    /// What may be logged of all gateways.
+    lines: Lines,
     serial: AtomicU64,
     /// How many gateways there are, or are being made: the map's own count locks every shard.
     count: AtomicU64,
+    /// How many of them have had no start.
+    unstarted: AtomicU64,
+    /// Entries of lists kept, in all.
+    listed: AtomicU64,
     /// Uploads pending, active and cancelling.
     running: [AtomicI64; 3],
 }
@@ -48,11 +54,14 @@ impl Ledger {
             rules,
             gateways: DashMap::with_hasher(ahash::RandomState::new()),
             deadlines: Agenda::default(),
-            idle: Agenda::default(),
+            idle: Default::default(),
             history: HistoryIndex::default(),
             presence: Presence::default(),
+            lines: Lines::default(),
             serial: AtomicU64::new(1),
             count: AtomicU64::new(0),
+            unstarted: AtomicU64::new(0),
+            listed: AtomicU64::new(0),
             running: Default::default(),
         }
     }
@@ -65,60 +74,52 @@ impl Ledger {
 
     /// One message. Without state for its gateway, only a message that begins something makes some.
     pub fn apply(&self, gateway: &str, event: &Event<'_>, now: Now) -> Effects {
-        let mut effects = Effects::default();
-        let changed = self.change(gateway, now, |state, key, turn| {
-            if event.body.is_from_gateway() {
+        let turn = |state: &mut Gateway, key: &Arc<str>, turn: &mut Turn<'_>| {
+            if state.is_spoken_for(event) {
                 self.spoke(state, key, event.client);
             }
             state.apply(event, turn);
-        });
-        if let Some(changed) = changed {
-            return self.finish(gateway, changed);
+        };
+        if let Some(effects) = self.change(gateway, now, turn) {
+            return self.finish(gateway, effects, now);
         }
+        let mut made = Effects::default();
         if !begins_something(&event.body) {
             if event.body.is_from_gateway() && !matches!(event.body, Body::UnnamedReply(_) | Body::UnnamedEvent(_)) {
-                effects.count(Observation::Unmatched);
+                made.count(Observation::Unmatched);
             }
-            return effects;
+            return made;
         }
-        if !self.make(gateway, now, &mut effects) {
-            return effects;
-        }
-        // Between the making and this, the gateway may only go if it is idle longest of all at once;
-        // then the message passes unguarded, as with a full table.
-        let changed = self.change(gateway, now, |state, key, turn| {
-            turn.effects.observations.append(&mut effects.observations);
-            if event.body.is_from_gateway() {
-                self.spoke(state, key, event.client);
-            }
-            state.apply(event, turn);
-        });
-        match changed {
-            Some(changed) => self.finish(gateway, changed),
-            None => effects,
-        }
+        let is_start = matches!(event.body, Body::Start(_));
+        // Made and changed under one lock: it cannot go in between.
+        let effects = match self.make(gateway, is_start, now, &mut made) {
+            Some(mut entry) => self.turn(&mut entry, now, turn),
+            None => return made,
+        };
+        made.observations.extend(effects.observations.iter().copied());
+        self.finish(gateway, Effects { observations: made.observations, ..effects }, now)
     }
 
     /// A client's connection has ended. Not to be called for one that was taken over: its client is
-    /// still there.
-    pub fn client_gone(&self, client: &str, now: Now) {
-        self.with_gateways_of(client, |state, is_own| state.client_gone(is_own, now), now);
+    /// still there. `is_connected` tells of a client id whether it is; it is asked without any lock
+    /// held.
+    pub fn client_gone(&self, client: &str, now: Now, is_connected: &dyn Fn(&str) -> bool) {
+        self.change(client, now, |state, _, _| state.own_left(now));
+        for gateway in self.presence.left(client, now) {
+            // Its own client may have been here since before the gateway was known.
+            let has_own = is_connected(&gateway);
+            self.change(&gateway, now, |state, _, _| {
+                if has_own && state.own == Own::Unknown {
+                    state.own = Own::Here;
+                }
+            });
+        }
     }
 
     /// A client has connected.
     pub fn client_back(&self, client: &str, now: Now) {
-        self.with_gateways_of(client, |state, is_own| state.client_back(is_own), now);
-    }
-
-    fn with_gateways_of(&self, client: &str, act: impl Fn(&mut Gateway, bool), now: Now) {
-        self.change(client, now, |state, _, _| act(state, true));
-        for gateway in self.presence.of(client) {
-            self.change(&gateway, now, |state, _, _| {
-                if state.speaker.as_deref() == Some(client) {
-                    act(state, false);
-                }
-            });
-        }
+        self.change(client, now, |state, _, _| state.own = Own::Here);
+        self.presence.back(client);
     }
 
     /// Lets time pass: what it ended is returned to be counted. Costs nothing for gateways that are
@@ -133,7 +134,7 @@ impl Ledger {
                 state.expire(turn);
             });
             if let Some(effects) = effects {
-                observations.extend(self.finish(&gateway, effects).observations);
+                observations.extend(self.finish(&gateway, effects, now).observations);
             }
         }
         observations
@@ -167,9 +168,18 @@ impl Ledger {
         act: impl FnOnce(&mut Gateway, &Arc<str>, &mut Turn<'_>),
     ) -> Option<Effects> {
         let mut entry = self.gateways.get_mut(gateway)?;
+        Some(self.turn(&mut entry, now, act))
+    }
+
+    fn turn(
+        &self,
+        entry: &mut Held<'_>,
+        now: Now,
+        act: impl FnOnce(&mut Gateway, &Arc<str>, &mut Turn<'_>),
+    ) -> Effects {
         let (key, state) = entry.pair_mut();
-        let mut turn = Turn::new(now, &self.rules, &self.serial);
-        let before = state.counts();
+        let mut turn = Turn::new(now, &self.rules, &self.serial, &self.listed);
+        let (before, was_started) = (state.counts(), state.is_started);
         act(state, key, &mut turn);
         for (count, (before, after)) in self.running.iter().zip(before.into_iter().zip(state.counts())) {
             if before != after {
@@ -177,8 +187,39 @@ impl Ledger {
             }
         }
         self.history.note(key, &turn.effects.ended, &turn.effects.forgotten);
+        self.rank(state, key, was_started);
         self.index(state, key);
-        Some(turn.effects)
+        turn.effects
+    }
+
+    /// Keeps in step what depends on whether an upload is running.
+    fn rank(&self, state: &mut Gateway, key: &Arc<str>, was_started: bool) {
+        if state.is_started && !was_started {
+            self.unstarted.fetch_sub(1, Ordering::Relaxed);
+        }
+        let is_busy = !state.running.is_empty();
+        match (is_busy, state.idle) {
+            (true, Some(at)) => {
+                self.idle[usize::from(was_started)].remove(at, key);
+                state.idle = None;
+            }
+            (false, None) => {
+                self.idle[usize::from(state.is_started)].insert(state.touched, key);
+                state.idle = Some(state.touched);
+            }
+            _ => {}
+        }
+        match &state.speaker {
+            Some(speaker) if is_busy && !state.is_followed => {
+                self.presence.busy(speaker, key);
+                state.is_followed = true;
+            }
+            Some(speaker) if !is_busy && state.is_followed => {
+                self.presence.idle(speaker, key);
+                state.is_followed = false;
+            }
+            _ => {}
+        }
     }
 
     /// Moves the gateway forward in the index if it is due earlier than it stands there. Later is
@@ -201,14 +242,22 @@ impl Ledger {
 
     fn spoke(&self, state: &mut Gateway, key: &Arc<str>, client: &str) {
         if state.spoke(client, client == &**key) {
-            state.speaker = self.presence.speaks(client, key, state.speaker.as_ref());
+            if let Some(speaker) = state.speaker.take() {
+                if std::mem::take(&mut state.is_followed) {
+                    self.presence.idle(&speaker, key);
+                }
+                self.presence.release(speaker);
+            }
+            state.speaker = self.presence.speaks(client);
         }
     }
 
     /// What is left to do without the gateway's lock.
-    fn finish(&self, gateway: &str, effects: Effects) -> Effects {
+    fn finish(&self, gateway: &str, effects: Effects, now: Now) -> Effects {
         for note in &effects.notes {
-            note.log(gateway);
+            if let Some(suppressed) = self.lines.allow(now) {
+                note.log(gateway, suppressed);
+            }
         }
         if !effects.ended.is_empty() {
             while let Some((place, gateway)) = self.history.pop_over(self.rules.history_total) {
@@ -220,60 +269,97 @@ impl Ledger {
         effects
     }
 
-    /// Makes state for a gateway, and room for it if there is none; false if all are busy.
-    fn make(&self, gateway: &str, now: Now, effects: &mut Effects) -> bool {
-        while self.count.fetch_add(1, Ordering::Relaxed) >= self.rules.max_gateways.max(1) as u64 {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            if !self.evict(now) {
+    /// Makes state for a gateway, and room for it if there is none; none if all are busy.
+    ///
+    /// A tenth of the room is for gateways that a start has been sent to, so that whatever invented
+    /// gateways report, there is a place for a real start.
+    fn make(&self, gateway: &str, is_start: bool, now: Now, effects: &mut Effects) -> Option<Held<'_>> {
+        while let Err(full) = self.reserve(is_start) {
+            if !self.evict(full) {
                 effects.count(Observation::GatewaysFull);
-                return false;
+                return None;
             }
             effects.count(Observation::GatewaysEvicted);
         }
         match self.gateways.entry(Arc::from(gateway)) {
-            Entry::Occupied(_) => {
-                self.count.fetch_sub(1, Ordering::Relaxed);
+            Entry::Occupied(occupied) => {
+                self.give_back(is_start);
+                Some(occupied.into_ref())
             }
-            Entry::Vacant(vacant) => {
-                self.idle.insert(now, vacant.key());
-                vacant.insert(Gateway::new(now));
-            }
+            Entry::Vacant(vacant) => Some(vacant.insert(Gateway::new(now, is_start))),
         }
-        true
+    }
+
+    fn reserve(&self, is_start: bool) -> Result<(), Full> {
+        let max = self.rules.max_gateways.max(1);
+        let max_unstarted = max - max / 10;
+        if !is_start && self.unstarted.fetch_add(1, Ordering::Relaxed) >= max_unstarted as u64 {
+            self.unstarted.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::Unstarted);
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) >= max as u64 {
+            self.give_back(is_start);
+            return Err(Full::All);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, is_started: bool) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        if !is_started {
+            self.unstarted.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Forgets the gateway that has been idle longest. To find it, every gateway that was heard of since
     /// it was put in the queue is put back where it belongs: one step for at least one message.
-    fn evict(&self, now: Now) -> bool {
-        let mut busy = 0;
-        while busy < BUSY_PASSED_OVER {
-            let Some((at, gateway)) = self.idle.pop() else {
-                return false;
-            };
-            let idle = self.gateways.remove_if(&gateway, |_, state| state.running.is_empty() && state.touched <= at);
+    fn evict(&self, full: Full) -> bool {
+        while let Some((queue, (at, gateway))) = self.longest_idle(full) {
+            let idle = self.gateways.remove_if(&gateway, |_, state| state.idle == Some(at) && state.touched <= at);
             if let Some((key, state)) = idle {
-                self.count.fetch_sub(1, Ordering::Relaxed);
+                self.give_back(state.is_started);
                 self.history.forget(&state.history);
+                self.listed.fetch_sub(state.listed_files() as u64, Ordering::Relaxed);
                 if let Some(at) = state.indexed {
                     self.deadlines.remove(at, &key);
                 }
-                if let Some(speaker) = &state.speaker {
-                    self.presence.forget(speaker, &key);
+                if let Some(speaker) = state.speaker {
+                    self.presence.release(speaker);
                 }
                 return true;
             }
-            let Some(state) = self.gateways.get(&gateway) else {
-                continue;
-            };
-            if state.running.is_empty() {
-                self.idle.insert(state.touched, &gateway);
-            } else {
-                busy += 1;
-                self.idle.insert(now.max(state.touched), &gateway);
+            // Under its lock, so that it stands in the queue as often as it says.
+            if let Some(mut state) = self.gateways.get_mut(&gateway)
+                && state.idle == Some(at)
+            {
+                state.idle = Some(state.touched);
+                self.idle[queue].insert(state.touched, &gateway);
             }
         }
         false
     }
+
+    fn longest_idle(&self, full: Full) -> Option<(usize, (Now, Arc<str>))> {
+        let [unstarted, started] = &self.idle;
+        let is_started = match (full, unstarted.first(), started.first()) {
+            (Full::All, Some(unstarted), Some(started)) => started < unstarted,
+            (Full::All, None, _) => true,
+            _ => false,
+        };
+        Some((usize::from(is_started), self.idle[usize::from(is_started)].pop()?))
+    }
+}
+
+/// A gateway under its lock.
+type Held<'a> = RefMut<'a, Arc<str>, Gateway>;
+
+/// What there is no room for.
+#[derive(Debug, Clone, Copy)]
+enum Full {
+    /// One more gateway.
+    All,
+    /// One more gateway that no start has been sent to.
+    Unstarted,
 }
 
 /// Whether a message is worth making state for a gateway.

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::event::{Digest, Progress, ProgressFile, Start};
 use super::module::{Module, Modules, Slots};
 use super::rules::{Now, Rules};
-use super::status::{Outcome, State, Status};
+use super::status::{EndedBy, Outcome, State, Status};
 use super::text::{self, cut, learn};
 
 /// Modules kept of one upload. Two are published; the rest is room for what is not.
@@ -17,8 +17,19 @@ const MAX_FILES: usize = 8;
 pub(crate) struct Alias {
     pub(crate) tid: Box<str>,
     pub(crate) bid: Box<str>,
-    /// The dock's answer to this sending.
+    /// The dock has answered this sending.
+    pub(crate) is_answered: bool,
+    /// `data.result` of the answer; none counts as accepted.
     pub(crate) result: Option<i64>,
+}
+
+impl Alias {
+    /// Takes the dock's answer; false if it is known.
+    pub(crate) fn is_news(&mut self, result: Option<i64>) -> bool {
+        let was_answered = std::mem::replace(&mut self.is_answered, true);
+        let known = std::mem::replace(&mut self.result, result);
+        !was_answered || known != result
+    }
 }
 
 /// One module's archive.
@@ -41,6 +52,8 @@ pub(crate) struct File {
     pub(crate) cancelling: Option<Now>,
     /// How it ended. What the dock says of it after that is out of order and changes nothing.
     pub(crate) over: Option<Outcome>,
+    /// It is over only by the broker's clock, after a cancel: what the dock says of it still counts.
+    pub(crate) is_given_up: bool,
 }
 
 impl File {
@@ -60,16 +73,24 @@ impl File {
             result: None,
             cancelling: None,
             over: None,
+            is_given_up: false,
         }
     }
 
     /// Takes over what an event says; true if its status word is not a published one.
     fn update(&mut self, said: &ProgressFile<'_>) -> bool {
+        let status = Status::read(said.status);
+        if self.is_given_up && status != Status::Absent {
+            self.reopen();
+        }
         if self.over.is_some() {
             return false;
         }
         learn(&mut self.device_sn, said.device_sn, text::SERIAL);
-        learn(&mut self.key, said.key, text::KEY);
+        // What the start says stands: a key tells which upload an event belongs to.
+        if self.key.is_empty() {
+            learn(&mut self.key, said.key, text::KEY);
+        }
         learn(&mut self.fingerprint, said.fingerprint, text::FINGERPRINT);
         learn(&mut self.status, said.status, text::STATUS);
         self.size = said.size.or(self.size);
@@ -78,13 +99,26 @@ impl File {
         self.total_step = said.total_step.or(self.total_step);
         self.upload_rate = said.upload_rate.or(self.upload_rate);
         self.result = said.result.or(self.result);
-        let status = Status::read(said.status);
         self.over = status.outcome();
         if self.over.is_some() {
             // What finish_time means before the end is not documented; 0 means none.
             self.finish_time = said.finish_time.filter(|at| *at > 0);
         }
         status == Status::Unknown
+    }
+
+    /// Its cancel has had its time.
+    fn give_up(&mut self) {
+        self.over = Some(Outcome::Canceled);
+        self.is_given_up = true;
+    }
+
+    /// The dock is at it in spite of a cancel.
+    pub(crate) fn reopen(&mut self) {
+        self.cancelling = None;
+        if std::mem::take(&mut self.is_given_up) {
+            self.over = None;
+        }
     }
 }
 
@@ -157,9 +191,18 @@ impl Upload {
             return false;
         }
         if self.aliases.len() < limit.max(1) {
-            self.aliases.push(Alias { tid: tid.into(), bid: bid.into(), result: None });
+            self.aliases.push(Alias { tid: tid.into(), bid: bid.into(), is_answered: false, result: None });
         }
         true
+    }
+
+    /// Forgets names beyond a limit; those under which the dock accepted it are kept first.
+    pub(crate) fn keep_names(&mut self, limit: usize) {
+        if self.aliases.len() > limit {
+            self.aliases.sort_by_key(|alias| !(alias.is_answered && alias.result.unwrap_or(0) == 0));
+            self.aliases.truncate(limit);
+            self.aliases.shrink_to_fit();
+        }
     }
 
     /// The sending that a reply answers: by tid and bid, else by either.
@@ -187,7 +230,25 @@ impl Upload {
 
     /// Whether any sending was accepted.
     pub(crate) fn is_accepted(&self) -> bool {
-        self.aliases.iter().any(|alias| alias.result == Some(0))
+        self.aliases.iter().any(|alias| alias.is_answered && alias.result.unwrap_or(0) == 0)
+    }
+
+    /// Whether any sending was refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.aliases.iter().any(|alias| alias.result.is_some_and(|code| code != 0))
+    }
+
+    /// Whether the dock may yet accept a sending: one that it has not answered, or whose names were one
+    /// pair too many to be kept.
+    pub(crate) fn has_an_open_sending(&self) -> bool {
+        self.retries >= self.aliases.len() as u64 || self.aliases.iter().any(|alias| !alias.is_answered)
+    }
+
+    /// Whether an event names object keys and none of them is one of this upload's.
+    pub(crate) fn contradicts(&self, progress: &Progress<'_>) -> bool {
+        self.files.iter().any(|file| !file.key.is_empty())
+            && progress.files.iter().any(|said| !said.key.is_empty())
+            && !self.has_key_of(progress)
     }
 
     /// The dock is at it.
@@ -226,11 +287,14 @@ impl Upload {
     }
 
     /// How the upload ended, if what is known says so: by `output.status`; where that is absent, by
-    /// all files. `output.status` alone decides where it is given.
-    pub(crate) fn ending(&self) -> Option<Outcome> {
+    /// all files. `output.status` alone decides where it is given, unless it only waits for a file
+    /// that was given up.
+    pub(crate) fn ending(&self) -> Option<(Outcome, EndedBy)> {
+        let is_given_up = self.files.iter().any(|file| file.is_given_up);
         match Status::read(&self.status) {
-            Status::Over(outcome) => Some(outcome),
-            Status::Absent => self.ending_by_files(),
+            Status::Over(outcome) => Some((outcome, EndedBy::Event)),
+            _ if is_given_up => Some((self.ending_by_files()?, EndedBy::Clock)),
+            Status::Absent => Some((self.ending_by_files()?, EndedBy::Event)),
             Status::GoingOn | Status::Unknown => None,
         }
     }
@@ -279,9 +343,16 @@ impl Upload {
     pub(crate) fn give_up_cancelled_files(&mut self, rules: &Rules, now: Now) {
         for file in &mut self.files {
             if file.over.is_none() && file.cancelling.is_some_and(|at| at.after(rules.cancel_timeout) <= now) {
-                file.over = Some(Outcome::Canceled);
+                file.give_up();
             }
         }
+    }
+
+    /// The cancel of the whole has had its time: what is not over by now counts as cancelled, and the
+    /// files say how it ended.
+    pub(crate) fn give_up(&mut self) -> Outcome {
+        self.files.iter_mut().filter(|file| file.over.is_none()).for_each(File::give_up);
+        self.ending_by_files().unwrap_or(Outcome::Canceled)
     }
 
     /// When it ends if nothing more is heard, and as what.
@@ -290,7 +361,8 @@ impl Upload {
         let own = match (self.state, self.cancelling) {
             // Whether its dock is there does not matter: it has to answer.
             (State::Pending, _) => {
-                return (self.begun.after(rules.reply_timeout), Outcome::Unanswered);
+                let outcome = if self.is_refused() { Outcome::Rejected } else { Outcome::Unanswered };
+                return (self.begun.after(rules.reply_timeout), outcome);
             }
             (State::Cancelling, Some(at)) => (at.after(rules.cancel_timeout), Outcome::Canceled),
             _ => (self.heard.after(rules.stall_timeout), Outcome::Stalled),

@@ -31,8 +31,8 @@ pub struct GatewayView {
     /// How many ended uploads are remembered.
     pub ended: usize,
     /// Ended uploads, the last first. Only where one gateway is asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<UploadView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<UploadView>>,
     /// The last list of each module.
     pub listed: Vec<ListedView>,
 }
@@ -49,7 +49,7 @@ pub struct UploadView {
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The code it ended with.
+    /// The code it ended with; while it runs, the one of its last progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<i64>,
     /// What that code means, as published.
@@ -66,8 +66,7 @@ pub struct UploadView {
     /// Since its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
-    /// `output.status` as last written.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// `output.status` as last written; empty if the last event had none.
     pub status: String,
     /// How often the same start came again.
     pub retries: u64,
@@ -149,8 +148,38 @@ pub struct ListedView {
     /// Since the reply.
     pub age_ms: u64,
     /// The files, up to `max_listed_files`. Only where one gateway is asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<ListedFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<ListedFile>>,
+}
+
+/// Which uploads to show. By default all.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Those that are running.
+    pub running: bool,
+    /// Those that have ended and are remembered.
+    pub ended: bool,
+    /// Only this gateway's.
+    pub gateway: Option<&'a str>,
+    /// Only those with a smaller id.
+    pub before: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Default for Wanted<'_> {
+    fn default() -> Self {
+        Wanted { running: true, ended: true, gateway: None, before: u64::MAX, limit: usize::MAX }
+    }
+}
+
+/// What there was of it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The uploads, up to the limit.
+    pub uploads: Vec<UploadView>,
+    /// How many there are without the limit.
+    pub matching: usize,
 }
 
 impl Ledger {
@@ -164,7 +193,7 @@ impl Ledger {
     }
 
     /// Looks at one gateway after the other, so that none has to wait for the looking at many.
-    fn for_each(&self, mut look: impl FnMut(&str, &Gateway)) {
+    fn for_each(&self, mut look: impl FnMut(&Arc<str>, &Gateway)) {
         let gateways: Vec<Arc<str>> = self.gateways.iter().map(|entry| Arc::clone(entry.key())).collect();
         for gateway in gateways {
             if let Some(state) = self.gateways.get(&gateway) {
@@ -180,31 +209,51 @@ impl Ledger {
         Some(gateway_view(gateway, &entry, true, now))
     }
 
-    /// Every upload, running or remembered, the last started first.
+    /// The uploads that are wanted, the last started first. Only those that are shown are copied.
     #[must_use]
-    pub fn uploads(&self, now: Now) -> Vec<UploadView> {
-        let mut views = Vec::new();
-        self.for_each(|gateway, state| {
-            views.extend(uploads_of(gateway, state, now));
-            let ended = state.history.iter();
-            views.extend(ended.map(|ended| ended_view(gateway, ended, now)));
+    pub fn uploads(&self, wanted: &Wanted<'_>, now: Now) -> Found {
+        let mut ids: Vec<(u64, Arc<str>)> = Vec::new();
+        let mut collect = |gateway: &Arc<str>, state: &Gateway| {
+            let running = state.running.iter().filter(|_| wanted.running).map(|upload| upload.id);
+            let ended = state.history.iter().filter(|_| wanted.ended).map(|ended| ended.upload.id);
+            let ids_here = running.chain(ended).filter(|id| *id < wanted.before);
+            ids.extend(ids_here.map(|id| (id, Arc::clone(gateway))));
+        };
+        match wanted.gateway {
+            None => self.for_each(&mut collect),
+            Some(gateway) => {
+                if let Some(entry) = self.gateways.get(gateway) {
+                    collect(entry.key(), &entry);
+                }
+            }
+        }
+        ids.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+        let matching = ids.len();
+        ids.truncate(wanted.limit);
+        // What is forgotten meanwhile is left out, and what ended meanwhile is shown as ended.
+        let uploads = ids.iter().filter_map(|(id, gateway)| {
+            let state = self.gateways.get(gateway)?;
+            let ended = || state.history.iter().find(|ended| ended.upload.id == *id);
+            match state.running.iter().find(|upload| upload.id == *id) {
+                Some(upload) => Some(upload_view(gateway, upload, upload.state.as_str(), now)),
+                None => Some(ended_view(gateway, ended()?, now)),
+            }
         });
-        views.sort_unstable_by_key(|view: &UploadView| std::cmp::Reverse(view.id));
-        views
+        Found { uploads: uploads.collect(), matching }
     }
 }
 
 fn gateway_view(gateway: &str, state: &Gateway, in_full: bool, now: Now) -> GatewayView {
-    let history = state.history.iter().rev().filter(|_| in_full);
+    let history = || state.history.iter().rev().map(|ended| ended_view(gateway, ended, now)).collect();
     GatewayView {
         gateway: gateway.to_owned(),
-        present: state.gone.is_none(),
-        gone_ms: state.gone.map(|at| now.since(at)),
+        present: state.gone().is_none(),
+        gone_ms: state.gone().map(|at| now.since(at)),
         age_ms: now.since(state.touched),
         refused: state.refused,
         running: uploads_of(gateway, state, now).collect(),
         ended: state.history.len(),
-        history: history.map(|ended| ended_view(gateway, ended, now)).collect(),
+        history: in_full.then(history),
         listed: state.listed.iter().map(|listed| listed_view(gateway, listed, in_full, now)).collect(),
     }
 }
@@ -235,8 +284,8 @@ fn upload_view(gateway: &str, upload: &Upload, state: &'static str, now: Now) ->
         gateway: gateway.to_owned(),
         state,
         outcome: None,
-        code: None,
-        meaning: None,
+        code: upload.result,
+        meaning: upload.result.and_then(meaning),
         slots: upload.slots.as_str(),
         adopted: upload.adopted,
         age_ms: now.since(upload.begun),
@@ -287,7 +336,7 @@ fn listed_view(gateway: &str, listed: &Listed, in_full: bool, now: Now) -> Liste
         meaning: listed.result.and_then(meaning),
         offered: listed.offered,
         age_ms: now.since(listed.at),
-        files: if in_full { listed.files.clone() } else { Vec::new() },
+        files: in_full.then(|| listed.files.clone()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::topic::TopicLimits;
 use crate::access::{Access, Identity};
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::hook::{Hook, Publisher, Verdict};
+use crate::hook::{Hook, Publisher, Refusal, Topic, Verdict};
 use crate::ledger::{Ledger, Now};
 use crate::logging::RateLimit;
 use crate::message::{Message, NEVER, Parts, QoS};
@@ -108,39 +108,57 @@ impl Broker {
     /// The topic is valid. What goes to wildcard subscribers is collected in `batch`, for [`Broker::send`]. Memory for
     /// the message is taken from `arena`.
     pub fn publish(&self, who: &Identity, parts: &Parts<'_>, batch: &mut Batch, arena: &mut BytesMut) -> Accepted {
-        if let Some(topic) = Hook::concerns(parts.topic) {
-            let rights = self.access.gateway_rights(who, topic.gateway);
-            let publisher = Publisher {
-                client_id: &who.client_id,
-                may_speak_as_gateway: rights.speak,
-                may_command: rights.command,
-            };
-            let began = std::time::Instant::now();
-            let verdict = self.hook.inspect(&publisher, topic, parts.payload, self.now());
-            self.metrics.hook_examined(began.elapsed());
-            if let Verdict::Refuse(refusal) = verdict {
-                let answer = Parts {
-                    // The demo backend sends and expects its replies at QoS 2; a subscriber lowers it to its own.
-                    qos: QoS::ExactlyOnce,
-                    retain: false,
-                    publisher: 0,
-                    expires_at: NEVER,
-                    topic: &refusal.reply_topic,
-                    properties: &[],
-                    payload: &refusal.reply_payload,
-                };
-                self.route.publish(Message::new(&answer), batch);
+        let limited;
+        let (parts, keep) = match Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload)) {
+            None | Some(Verdict::Forward) => (parts, parts.retain),
+            // A start that reaches the dock late, from an offline queue or the retained store, would reach it past the
+            // guard: others may have got the slot by then.
+            Some(Verdict::ForwardUntil(until)) => {
+                limited = Parts { expires_at: parts.expires_at.min(until.0), ..*parts };
+                (&limited, false)
+            }
+            Some(Verdict::Refuse(refusal)) => {
+                self.answer(&refusal, batch);
                 return Accepted::Quota(refusal.reason);
             }
-        }
+        };
         let message = Message::build_in(arena, parts);
-        let retained = if parts.retain { self.retain(who, &message) } else { Ok(()) };
+        let retained = if keep { self.retain(who, &message) } else { Ok(()) };
         let delivered = self.route.publish(message, batch);
         match retained {
             Err(full) => Accepted::Quota(full.to_string()),
             Ok(()) if delivered => Accepted::Delivered,
             Ok(()) => Accepted::NoSubscriber,
         }
+    }
+
+    fn examine(&self, who: &Identity, topic: Topic<'_>, payload: &[u8]) -> Verdict {
+        let rights = self.access.gateway_rights(who, topic.gateway);
+        let publisher = Publisher {
+            client_id: &who.client_id,
+            is_here: who.is_here,
+            may_speak_as_gateway: rights.speak,
+            may_command: rights.command,
+        };
+        let began = std::time::Instant::now();
+        let verdict = self.hook.inspect(&publisher, topic, payload, self.now());
+        self.metrics.hook_examined(began.elapsed());
+        verdict
+    }
+
+    /// Publishes the answer to a refused start.
+    fn answer(&self, refusal: &Refusal, batch: &mut Batch) {
+        let answer = Parts {
+            // The demo backend sends and expects its replies at QoS 2; a subscriber lowers it to its own.
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            publisher: 0,
+            expires_at: NEVER,
+            topic: &refusal.reply_topic,
+            properties: &[],
+            payload: &refusal.reply_payload,
+        };
+        self.route.publish(Message::new(&answer), batch);
     }
 
     fn retain(&self, who: &Identity, message: &Message) -> Result<(), super::retained::Full> {
@@ -192,7 +210,7 @@ impl Broker {
     /// A client has gone, and no other connection has taken its place.
     pub(super) fn client_went(&self, client_id: &ByteString) {
         self.online.remove(client_id);
-        self.ledger.client_gone(client_id, self.now());
+        self.ledger.client_gone(client_id, self.now(), &|client| self.online.contains(client));
     }
 
     /// Tells every connection that the broker stops.

@@ -115,7 +115,7 @@ where
             broker,
             session,
             link,
-            identity: Identity { client_id: hello.client_id.clone() },
+            identity: Identity { client_id: hello.client_id.clone(), is_here: true },
             version: hello.terms.version,
             problem_info: hello.problem_info,
             patience,

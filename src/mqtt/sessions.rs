@@ -209,7 +209,12 @@ impl Broker {
             payload: message.payload(),
         };
         let mut batch = Batch::default();
-        self.publish(&Identity { client_id: client_id.clone() }, &parts, &mut batch, &mut BytesMut::new());
+        self.publish(
+            &Identity { client_id: client_id.clone(), is_here: false },
+            &parts,
+            &mut batch,
+            &mut BytesMut::new(),
+        );
         self.send_all(&mut batch).await;
         self.metrics.will_published();
     }

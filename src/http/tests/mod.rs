@@ -33,7 +33,7 @@ fn start() -> Server {
 
 impl Server {
     fn tell<'a>(&self, gateway: &'a str, bid: &'a str, at: u64, body: Body<'a>) {
-        let event = Event { client: gateway, tid: bid, bid, body };
+        let event = Event { client: gateway, is_here: true, tid: bid, bid, body };
         for observation in self.ledger.apply(gateway, &event, Now(at)).observations {
             self.metrics.observe(&observation);
         }

@@ -63,7 +63,7 @@ fn a_fault_of_one_file_does_not_end_an_upload_whose_status_is_going_on() {
     assert_eq!(desk.view().running[0].files[0].meaning, Some("Network anomaly at the dock. Log upload failed"));
     let ended = desk.progress("a", "failed", &[("3", "failed")]);
     assert!(saw(&ended, Observation::ResultCode(324_019)), "the file's code is why it failed");
-    assert_eq!(desk.view().history[0].code, Some(324_019));
+    assert_eq!(desk.view().history.unwrap_or_default()[0].code, Some(324_019));
 }
 
 #[test]
@@ -94,7 +94,10 @@ fn a_refusal_ends_the_upload_unless_another_sending_was_accepted() {
     assert!(saw(&ended, Observation::ResultCode(314_000)));
     assert_eq!(ended.observations.iter().filter(|seen| matches!(seen, Observation::ResultCode(_))).count(), 1);
     assert_eq!(desk.outcomes(), [Outcome::Rejected]);
-    assert_eq!(desk.view().history[0].meaning, Some("Operation not supported. Check device status"));
+    assert_eq!(
+        desk.view().history.unwrap_or_default()[0].meaning,
+        Some("Operation not supported. Check device status")
+    );
     assert!(is_free(&desk));
 
     let desk = Desk::new();
@@ -105,23 +108,134 @@ fn a_refusal_ends_the_upload_unless_another_sending_was_accepted() {
     assert_eq!(desk.states(), ["active"]);
 }
 
-#[test]
-fn an_acceptance_that_comes_after_the_refusal_of_another_sending_takes_the_slot_again() {
+/// The demo backend sends the same start twice; the dock is busy with the first, and says so to the second.
+fn refused_while_a_sending_is_open() -> Desk {
     let desk = Desk::new();
     desk.start("a1", 1, &["3"]);
     desk.start("a2", 1, &["3"]);
     desk.reply("a2", 325_009);
-    assert!(desk.states().is_empty());
+    assert_eq!(desk.states(), ["pending"]);
+    assert!(desk.start("b", 2, &["3"]).refused.is_some());
+    desk
+}
+
+#[test]
+fn a_refusal_does_not_free_the_slot_while_another_sending_is_not_answered() {
+    let desk = refused_while_a_sending_is_open();
     desk.reply("a1", 0);
     assert_eq!(desk.states(), ["active"]);
 
-    let desk = Desk::new();
+    let desk = refused_while_a_sending_is_open();
+    desk.reply("a1", 325_009);
+    assert_eq!(desk.outcomes(), [Outcome::Rejected]);
+
+    let desk = Desk::with(Rules { max_aliases: 1, ..Rules::default() });
     desk.start("a1", 1, &["3"]);
     desk.start("a2", 1, &["3"]);
-    desk.reply("a2", 325_009);
+    desk.reply("a1", 325_009);
+    assert_eq!(desk.states(), ["pending"], "a sending whose names were not kept is open");
+}
+
+#[test]
+fn when_the_reply_is_due_a_refused_sending_makes_the_upload_a_rejected_one() {
+    let desk = refused_while_a_sending_is_open();
+    desk.wait(15);
+    desk.tick();
+    assert_eq!(desk.outcomes(), [Outcome::Rejected]);
+    desk.reply("a1", 0);
+    assert_eq!(desk.states(), ["active"], "the acceptance may come later still");
+}
+
+#[test]
+fn progress_of_an_upload_that_was_only_refused_takes_the_slot_again_if_it_is_free() {
+    let desk = Desk::new();
+    desk.start("a", 1, &["3"]);
+    desk.reply("a", 325_009);
+    assert!(saw(&desk.progress("a", "in_progress", &[("3", "file_zip")]), Observation::Adopted));
+    assert_eq!(desk.states(), ["active"]);
+
+    let desk = Desk::new();
+    desk.start("a", 1, &["3"]);
+    desk.reply("a", 325_009);
     desk.start("b", 2, &["3"]);
-    assert!(saw(&desk.reply("a1", 0), Observation::Late));
+    assert!(saw(&desk.progress("a", "in_progress", &[]), Observation::Late));
     assert_eq!(desk.view().running[0].aliases[0].bid, "b", "not if another has it by now");
+
+    let desk = Desk::new();
+    active(&desk, &["3"]);
+    desk.progress("a", "rejected", &[]);
+    assert!(saw(&desk.progress("a", "in_progress", &[]), Observation::Late));
+    assert!(desk.states().is_empty(), "what the dock reported as over is over");
+}
+
+#[test]
+fn an_upload_that_goes_on_after_its_cancel_has_had_its_time_takes_the_slot_again() {
+    let desk = Desk::new();
+    active(&desk, &["3"]);
+    desk.cancel("c", &["3"]);
+    desk.cancel_reply("c", 0);
+    desk.wait(30);
+    desk.tick();
+    assert_eq!(desk.outcomes(), [Outcome::Canceled]);
+    desk.progress("a", "in_progress", &[]);
+    assert_eq!((desk.states(), desk.view().running[0].files[0].outcome), (vec!["active"], None));
+    desk.progress("a", "canceled", &[]);
+    assert!(saw(&desk.progress("a", "in_progress", &[]), Observation::Late), "now the dock has said it");
+    assert!(desk.states().is_empty());
+}
+
+#[test]
+fn of_two_modules_the_one_that_was_not_cancelled_says_how_it_ended() {
+    let orders: [Reach; 3] = [
+        |desk| {
+            desk.cancel("c", &["3"]);
+            desk.cancel_reply("c", 0);
+            desk.progress("a", "in_progress", &[("0", "ok")]);
+        },
+        |desk| {
+            desk.progress("a", "in_progress", &[("0", "ok"), ("3", "file_zip")]);
+            desk.cancel("c", &["3"]);
+            desk.cancel_reply("c", 0);
+            assert_eq!(desk.states(), ["cancelling"]);
+        },
+        |desk| {
+            desk.cancel("c", &["3"]);
+            desk.cancel_reply("c", 0);
+            desk.wait(30);
+            desk.tick();
+            desk.progress("a", "in_progress", &[("0", "ok")]);
+        },
+    ];
+    for reach in orders {
+        let desk = Desk::new();
+        active(&desk, &["0", "3"]);
+        reach(&desk);
+        desk.wait(30);
+        desk.tick();
+        assert_eq!(desk.outcomes(), [Outcome::Ok]);
+    }
+}
+
+#[test]
+fn a_file_that_was_given_up_goes_on_if_the_dock_says_so() {
+    let desk = Desk::new();
+    active(&desk, &["0", "3"]);
+    desk.cancel("c", &["3"]);
+    desk.cancel_reply("c", 0);
+    desk.wait(30);
+    desk.tick();
+    desk.progress("a", "in_progress", &[("0", "ok"), ("3", "file_uploading")]);
+    assert_eq!(desk.states(), ["active"]);
+    assert_eq!(desk.view().running[0].files[1].outcome, None);
+    desk.progress("a", "", &[("3", "failed")]);
+    assert_eq!(desk.outcomes(), [Outcome::Failed]);
+}
+
+#[test]
+fn a_file_without_a_word_of_its_own_has_arrived_with_the_whole() {
+    let desk = Desk::new();
+    active(&desk, &["3"]);
+    assert!(saw(&desk.progress("a", "ok", &[("3", "")]), Observation::FileSize(155_232)));
 }
 
 #[test]
@@ -130,6 +244,7 @@ fn a_reply_without_a_result_counts_as_accepted() {
     desk.start("a", 1, &["3"]);
     desk.say(DOCK, "t-a", "a", Body::StartReply(None));
     assert_eq!(desk.states(), ["active"]);
+    assert_eq!(desk.view().running[0].aliases[0].result, None, "and is not shown as one with a 0");
 }
 
 #[test]
@@ -141,7 +256,7 @@ fn time_ends_what_nobody_answers_or_continues() {
         (Outcome::Stalled, 600, |desk| active(desk, &["3"])),
         (Outcome::Lost, 120, |desk| {
             active(desk, &["3"]);
-            desk.ledger.client_gone(DOCK, desk.now());
+            desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
         }),
         (Outcome::Canceled, 30, |desk| {
             active(desk, &["3"]);
@@ -190,7 +305,7 @@ fn every_progress_puts_the_stall_off() {
 fn a_dock_that_comes_back_within_the_grace_has_lost_nothing() {
     let desk = Desk::new();
     active(&desk, &["3"]);
-    desk.ledger.client_gone(DOCK, desk.now());
+    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
     assert!(!desk.view().present);
     desk.wait(119);
     desk.ledger.client_back(DOCK, desk.now());
@@ -204,17 +319,63 @@ fn a_dock_that_speaks_is_present_whatever_its_client_id() {
     let desk = Desk::new();
     desk.start("a", 1, &["3"]);
     desk.say("bridge", "t-a", "a", Body::StartReply(Some(0)));
-    desk.ledger.client_gone("somebody", desk.now());
+    desk.ledger.client_gone("somebody", desk.now(), &|_| false);
     assert!(desk.view().present);
-    desk.ledger.client_gone("bridge", desk.now());
+    desk.ledger.client_gone("bridge", desk.now(), &|_| false);
     assert!(!desk.view().present);
     desk.ledger.client_back("bridge", desk.now());
     assert!(desk.view().present);
-    desk.ledger.client_gone(DOCK, desk.now());
-    assert!(desk.view().present, "a second connection under the serial number does not matter");
-    desk.ledger.client_gone("bridge", desk.now());
+    desk.ledger.client_gone("bridge", desk.now(), &|_| false);
     desk.wait(120);
     assert!(desk.tick().contains(&Observation::Ended { outcome: Outcome::Lost, modules: Modules::Dock }));
+}
+
+#[test]
+fn a_dock_whose_own_client_left_is_gone_whoever_else_once_spoke() {
+    for is_seen in [true, false] {
+        let desk = Desk::new();
+        desk.start("a", 1, &["3"]);
+        desk.say("tool", "t-a", "a", Body::StartReply(Some(0)));
+        if is_seen {
+            desk.progress("a", "in_progress", &[]);
+        }
+        desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
+        assert!(!desk.view().present);
+        desk.ledger.client_back("tool", desk.now());
+        assert!(!desk.view().present);
+        desk.wait(120);
+        desk.tick();
+        assert_eq!(desk.outcomes(), [Outcome::Lost]);
+    }
+}
+
+#[test]
+fn a_dock_whose_own_client_is_connected_is_not_gone_when_a_bystander_leaves() {
+    let desk = Desk::new();
+    desk.start("a", 1, &["3"]);
+    desk.say("tool", "t-a", "a", Body::StartReply(Some(0)));
+    desk.ledger.client_gone("tool", desk.now(), &|client| client == DOCK);
+    assert!(desk.view().present, "it connected before the ledger knew it");
+    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
+    assert!(!desk.view().present);
+    desk.say("bridge", "", "a", Body::Progress(Progress::default()));
+    assert!(desk.view().present, "who speaks is there");
+}
+
+#[test]
+fn neither_a_will_nor_a_message_about_something_else_makes_a_dock_present() {
+    let desk = Desk::new();
+    active(&desk, &["3"]);
+    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
+    let says = |client, is_here, tid, bid, body| {
+        desk.ledger.apply(DOCK, &Event { client, is_here, tid, bid, body }, desk.now());
+        desk.view().present
+    };
+    let going_on = || Progress { status: "in_progress", ..Progress::default() };
+    assert!(!says(DOCK, false, "", "a", Body::Progress(going_on())), "its will");
+    assert!(!says(DOCK, true, "", "x", Body::UnnamedEvent(going_on())), "an event of no upload");
+    assert!(!says(DOCK, true, "x", "", Body::UnnamedReply(ListReply::default())), "another service's reply");
+    assert!(says(DOCK, true, "", "a", Body::UnnamedEvent(going_on())));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn progress_belongs_by_bid_else_by_object_key_else_to_the_only_upload() {
         let running = desk.view().running;
         assert_eq!((running.len(), running[0].adopted), (1, false), "{bid} {key}");
     }
-    assert!(desk.view().history.is_empty());
+    assert!(desk.view().history.unwrap_or_default().is_empty());
 }
 
 #[test]
@@ -211,10 +211,76 @@ fn an_upload_that_is_taken_up_again_is_no_longer_being_cancelled() {
     desk.reply("a", 0);
     desk.cancel("c", &["0"]);
     desk.cancel_reply("c", 0);
-    desk.ledger.client_gone(DOCK, desk.now());
+    desk.ledger.client_gone(DOCK, desk.now(), &|_| false);
     desk.wait(120);
     desk.tick();
     assert_eq!(desk.outcomes(), [Outcome::Lost]);
     desk.progress("a", "in_progress", &[("3", "file_zip")]);
     assert!(desk.view().running[0].files.iter().all(|file| !file.cancelling));
+}
+
+/// An upload of `logs/1.tar`, accepted or not.
+fn keyed_upload(accepted: bool) -> Desk {
+    let desk = Desk::new();
+    let files = [StartFile { module: Module::Dock, object_key: "logs/1.tar", device_sn: "" }];
+    let start = Start { digest: Some(Digest(1)), files: files.into_iter().collect(), ambiguous: false };
+    desk.say("backend", "t-a", "a", Body::Start(start));
+    if accepted {
+        desk.reply("a", 0);
+    }
+    desk
+}
+
+#[test]
+fn an_unknown_ending_that_names_another_object_key_ends_nothing() {
+    for (accepted, state) in [(true, "active"), (false, "pending")] {
+        for (status, of_file) in [("ok", "ok"), ("", "ok"), ("failed", "")] {
+            let desk = keyed_upload(accepted);
+            let ends = |bid: &str, key: &str| {
+                let progress = Progress { status, files: vec![file("3", of_file, key)], ..Progress::default() };
+                desk.say(DOCK, "", bid, Body::Progress(progress))
+            };
+            ends("x", "logs/2.tar");
+            assert_eq!(desk.states(), [state], "{status:?} {of_file:?}");
+            ends("", "logs/1.tar");
+            assert!(desk.states().is_empty(), "its own key ends it");
+        }
+    }
+}
+
+#[test]
+fn what_names_another_object_key_does_not_give_an_upload_its_names() {
+    let desk = keyed_upload(true);
+    keyed(&desk, "", "x", "logs/2.tar", 0);
+    let running = desk.view().running.remove(0);
+    assert_eq!((running.aliases.len(), &*running.files[0].key), (1, "logs/1.tar"));
+    let progress = Progress { status: "ok", files: vec![file("3", "ok", "logs/2.tar")], ..Progress::default() };
+    desk.say(DOCK, "", "x", Body::Progress(progress));
+    assert_eq!(desk.states(), ["active"]);
+}
+
+#[test]
+fn a_late_reply_without_a_method_is_still_the_starts() {
+    let desk = Desk::new();
+    desk.start("a", 1, &["3"]);
+    desk.wait(15);
+    desk.tick();
+    let reply = ListReply { result: Some(0), ..ListReply::default() };
+    desk.say(DOCK, "t-a", "", Body::UnnamedReply(reply));
+    assert_eq!(desk.states(), ["active"]);
+}
+
+#[test]
+fn with_scope_module_an_adopted_upload_takes_the_slots_of_the_modules_it_turns_out_to_have() {
+    let rules = Rules { scope: Scope::Module, ..Rules::default() };
+    let desk = Desk::with(rules.clone());
+    desk.progress("x", "in_progress", &[("0", "file_zip")]);
+    desk.progress("x", "in_progress", &[("0", "ok"), ("3", "file_zip")]);
+    assert!(desk.start("a", 1, &["3"]).refused.is_some());
+
+    let desk = Desk::with(rules);
+    desk.progress("x", "in_progress", &[("0", "file_zip")]);
+    assert!(desk.start("a", 1, &["3"]).refused.is_none());
+    desk.progress("x", "in_progress", &[("0", "ok"), ("3", "file_zip")]);
+    assert_eq!(desk.view().running[0].slots, "aircraft", "only if they are free");
 }

@@ -45,7 +45,7 @@ impl Desk {
     }
 
     pub(super) fn say(&self, client: &str, tid: &str, bid: &str, body: Body<'_>) -> Effects {
-        self.ledger.apply(DOCK, &Event { client, tid, bid, body }, self.now())
+        self.ledger.apply(DOCK, &Event { client, is_here: true, tid, bid, body }, self.now())
     }
 
     /// A start named `bid` (tid `t-bid`) with this data.
@@ -87,7 +87,7 @@ impl Desk {
 
     /// How the uploads ended, the last first.
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
-        self.view().history.iter().filter_map(|upload| upload.outcome).collect()
+        self.view().history.unwrap_or_default().iter().filter_map(|upload| upload.outcome).collect()
     }
 }
 

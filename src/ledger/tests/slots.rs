@@ -162,7 +162,8 @@ fn of_1000_different_starts_at_the_same_instant_exactly_one_passes() {
                     let data = thread * 20 + start;
                     let bid = data.to_string();
                     let start = Start { digest: Some(Digest(data)), ..Start::default() };
-                    let event = Event { client: "backend", tid: &bid, bid: &bid, body: Body::Start(start) };
+                    let event =
+                        Event { client: "backend", is_here: true, tid: &bid, bid: &bid, body: Body::Start(start) };
                     if ledger.apply(DOCK, &event, now).refused.is_none() {
                         passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     }
