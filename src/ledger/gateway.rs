@@ -8,7 +8,8 @@
 //!      │   no reply → unanswered  │                               │     │
 //!      └──────────────────────────┴───────────────────────────────┴─────┘
 //!        active: a terminal status, all files over, stalled, lost
-//!        cancelling: the same, or cancel_timeout → canceled
+//!        cancelling: the same, or cancel_timeout → by its files, else canceled
+//!        rejected: once no sending is left that the dock may yet accept
 //! ```
 //!
 //! Everything here is a function of the state, the event and the time. What is to be counted, logged

@@ -7,10 +7,18 @@
 //!
 //! What the protocol leaves open is decided so:
 //!
-//! - **Late** events of an upload that the dock has ended change nothing. Where only the broker's
-//!   clock ended it (unanswered, stalled, lost) and the dock reports it as going on, it takes its slot
-//!   again if that is free: the dock is busy, and another start would corrupt both. The same if the
-//!   dock refuses one sending of a start and then accepts another.
+//! - **Late** events of an upload that the dock has reported as over change nothing. Where only the broker's
+//!   clock ended it (unanswered, stalled, lost, or a cancel that had its time), or the dock refused a
+//!   sending of its start, and the dock reports it as going on, it takes its slot again if that is free:
+//!   the dock is busy, and another start would corrupt both. The same if the dock accepts late.
+//! - **A refusal** of one sending of a start frees the slot only when no other sending is open: "busy"
+//!   may mean busy with the first. When the reply is due, it counts as rejected.
+//! - **Expiry**: under `Policy::Enforce` a start that passes is good until its reply is due
+//!   ([`Effects::forward_until`]); one that reaches the dock later would be past the guard.
+//! - **Object keys** tell uploads apart: an unknown ending that names another key ends nothing, and neither does
+//!   an unknown ending while the dock has not answered.
+//! - **Presence**: the client whose id is the serial number decides; else the one that last spoke as the
+//!   gateway. Wills show nobody present.
 //! - **Adoption**: an event of an unknown upload that is going on takes the slot; one that is
 //!   already over only goes into the history. Replies alone adopt nothing.
 //! - **Duplicates** are events with the same tid and the same bytes since the last start. The tid
@@ -21,7 +29,8 @@
 //!   retries always do. The order of keys and white space do not count.
 //!
 //! Everything a client controls is bounded: texts are cut, files, aliases, lists, history and
-//! gateways are counted. Credentials never get here.
+//! gateways are counted, and a tenth of the gateways is kept for those that are sent a start. Credentials
+//! never get here.
 
 mod answers;
 pub mod codes;
