@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ends;
+mod late;
 mod messages;
 
 use common::property::{REASON, find};
