@@ -273,18 +273,16 @@ impl Session {
             state.queue.len() >= self.limits.queue_messages
                 || state.queue.bytes() + Queue::cost(&delivery) > self.limits.queue_bytes
         };
-        if full(state) && delivery.qos != QoS::AtMostOnce {
-            let dropped = state.queue.drop_fleeting();
-            self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
-        }
         let lasting = delivery.qos != QoS::AtMostOnce;
-        let waited_for = lasting
-            && self.gate.pressure(true).is_some()
-            && state.queue.bytes() < self.limits.queue_bytes.saturating_add(ON_THE_WAY);
-        if full(state) && !waited_for {
-            let why = if delivery.qos == QoS::AtMostOnce { Drop::QueueFullQos0 } else { Drop::QueueFull };
-            self.metrics.dropped(why, 1);
-            return self.gate.pressure(lasting);
+        if full(state) && !self.is_waited_for(state, lasting) {
+            if lasting {
+                let dropped = state.queue.drop_fleeting();
+                self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
+            }
+            if full(state) {
+                self.metrics.dropped(if lasting { Drop::QueueFull } else { Drop::QueueFullQos0 }, 1);
+                return None;
+            }
         }
         // It may wait for days: it must not keep its neighbours in the read buffer alive.
         if !online && delivery.message.size() < SHARED_MEMORY {
@@ -298,6 +296,12 @@ impl Session {
         let pressing =
             state.queue.len() > self.limits.queue_messages / 2 || state.queue.bytes() > self.limits.queue_bytes / 2;
         if online && pressing && self.gate.press(lasting) { self.gate.pressure(lasting) } else { None }
+    }
+
+    /// Whether publishers wait for it already, so that what comes now is only what was on its way.
+    fn is_waited_for(&self, state: &State, lasting: bool) -> bool {
+        state.queue.bytes() < self.limits.queue_bytes.saturating_add(ON_THE_WAY)
+            && self.gate.pressure(lasting).is_some()
     }
 
     /// Queues retained messages; they do not count as queued, for the store holds them. `false` if there would be

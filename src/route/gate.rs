@@ -18,7 +18,7 @@ const STALL: Duration = Duration::from_millis(250);
 /// default queue that is one which takes less than 500 messages a second.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for publishers of QoS 0.
-const PATIENCE_QOS0: Duration = Duration::from_millis(100);
+const PATIENCE_QOS0: Duration = Duration::from_millis(250);
 
 /// One subscriber's gate.
 #[derive(Debug)]
