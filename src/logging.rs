@@ -132,10 +132,15 @@ impl RateLimit {
 
     /// `Some` if the line may be written, with the number of lines that were not since the last one that was.
     pub fn allow(&self) -> Option<u64> {
-        self.allow_at(Self::now())
+        self.allow_nanos(Self::now())
     }
 
-    fn allow_at(&self, now: u64) -> Option<u64> {
+    /// The same by the caller's own clock, in milliseconds; one limit is asked by one clock only.
+    pub fn allow_at(&self, now_ms: u64) -> Option<u64> {
+        self.allow_nanos(now_ms.saturating_mul(1_000_000))
+    }
+
+    fn allow_nanos(&self, now: u64) -> Option<u64> {
         let permit = self.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
             let next = due.max(now) + self.interval;
             (next <= now + SECOND).then_some(next)
@@ -239,11 +244,11 @@ mod tests {
     #[test]
     fn a_burst_is_let_through_and_the_rest_counted() {
         let limit = RateLimit::per_second(3);
-        let allowed: Vec<_> = (0..10).map(|_| limit.allow_at(0)).collect();
+        let allowed: Vec<_> = (0..10).map(|_| limit.allow_nanos(0)).collect();
         assert_eq!(allowed.iter().flatten().count(), 3, "{allowed:?}");
         assert_eq!(allowed[3..], [None; 7]);
-        assert_eq!(limit.allow_at(SECOND), Some(7));
-        assert_eq!(limit.allow_at(SECOND), Some(0));
+        assert_eq!(limit.allow_nanos(SECOND), Some(7));
+        assert_eq!(limit.allow_nanos(SECOND), Some(0));
     }
 
     #[test]
@@ -254,7 +259,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for millisecond in 0..10_000 {
-                        if limit.allow_at(millisecond * 1_000_000).is_some() {
+                        if limit.allow_nanos(millisecond * 1_000_000).is_some() {
                             allowed.fetch_add(1, Ordering::Relaxed);
                         }
                     }

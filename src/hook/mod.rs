@@ -19,7 +19,6 @@
 
 mod digest;
 mod lenient;
-mod log_rate;
 mod message;
 mod refusal;
 mod topic;
@@ -40,6 +39,7 @@ pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
 
 use crate::ledger::{Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
+use crate::logging::RateLimit;
 use message::{Envelope, repaired};
 
 /// Payloads above this are not looked into. A list reply with hundreds of boots is some tens of KB,
@@ -92,14 +92,14 @@ pub struct Hook {
     observer: Arc<dyn Observer>,
     /// Tells retries from other starts.
     key: digest::Key,
-    failures: log_rate::LogRate,
+    failures: RateLimit,
 }
 
 impl Hook {
     /// A hook that drives `ledger` and tells `observer` what there is to count.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>) -> Self {
-        Hook { ledger, observer, key: digest::Key::new(), failures: log_rate::LogRate::default() }
+        Hook { ledger, observer, key: digest::Key::new(), failures: RateLimit::per_second(5) }
     }
 
     /// The topic, if publishes on it have to be inspected. Asked for every publish.
@@ -204,9 +204,15 @@ impl Hook {
 
     fn fail(&self, topic: Topic<'_>, length: usize, kind: ParseFailure, now: Now) -> Verdict {
         self.observer.observe(&Observation::ParseFailure { kind });
-        if self.failures.allows(now) {
+        if let Some(suppressed) = self.failures.allow_at(now.0) {
             let gateway: String = topic.gateway.chars().take(64).collect();
-            tracing::warn!(gateway, length, failure = kind.as_str(), "unreadable log upload message forwarded");
+            tracing::warn!(
+                gateway,
+                length,
+                suppressed,
+                failure = kind.as_str(),
+                "unreadable log upload message forwarded"
+            );
         }
         Verdict::Forward
     }

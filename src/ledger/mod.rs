@@ -58,7 +58,6 @@ pub use effects::{Conflict, Effects};
 pub use event::{Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start, StartFile};
 pub use module::{Module, Modules, Slots};
 pub use observation::{Direction, Method, Observation, Observer, ParseFailure};
-pub(crate) use rate::spend;
 pub use rules::{Now, Policy, Rules, Scope};
 pub use status::{Outcome, State};
 pub use table::Ledger;

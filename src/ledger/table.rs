@@ -7,6 +7,8 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::one::RefMut;
 
+use crate::logging::RateLimit;
+
 use super::deadlines::Agenda;
 use super::effects::{Effects, Turn};
 use super::event::{Body, Event};
@@ -14,8 +16,10 @@ use super::gateway::{Gateway, Own};
 use super::history::HistoryIndex;
 use super::observation::Observation;
 use super::presence::Presence;
-use super::rate::Lines;
 use super::rules::{Now, Rules};
+
+/// Lines of the log a second about all gateways together.
+const LINES_A_SECOND: u32 = 100;
 
 /// Every gateway's uploads.
 ///
@@ -34,7 +38,7 @@ pub struct Ledger {
     history: HistoryIndex,
     presence: Presence,
     /// What may be logged of all gateways.
-    lines: Lines,
+    lines: RateLimit,
     serial: AtomicU64,
     /// How many gateways there are, or are being made: the map's own count locks every shard.
     count: AtomicU64,
@@ -57,7 +61,7 @@ impl Ledger {
             idle: Default::default(),
             history: HistoryIndex::default(),
             presence: Presence::default(),
-            lines: Lines::default(),
+            lines: RateLimit::per_second(LINES_A_SECOND),
             serial: AtomicU64::new(1),
             count: AtomicU64::new(0),
             unstarted: AtomicU64::new(0),
@@ -255,7 +259,7 @@ impl Ledger {
     /// What is left to do without the gateway's lock.
     fn finish(&self, gateway: &str, effects: Effects, now: Now) -> Effects {
         for note in &effects.notes {
-            if let Some(suppressed) = self.lines.allow(now) {
+            if let Some(suppressed) = self.lines.allow_at(now.0) {
                 note.log(gateway, suppressed);
             }
         }

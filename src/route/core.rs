@@ -1,11 +1,11 @@
 //! The routing core: rumqttd, behind a wall. No other module names it.
 //!
-//! rumqttd 0.20 moves messages through in-memory commit logs on a thread of its own. It must never see a client, though, and what it holds must not grow with what
-//! clients do: it keeps 360 bytes for every distinct topic and a commit log for every distinct filter for ever, dies of
-//! topics whose first character is not ASCII, and knows neither our quality of service nor a queue's bound. So it is
-//! given *lanes*: a fixed number of topics of our own, each with one publishing link and one subscribing link that
-//! live as long as the process. A publisher's messages go down one lane, which keeps their order, as
-//! opaque payloads; at the other end [`Lane::receive`] hands it to the edge, which knows the subscribers.
+//! rumqttd 0.20 moves messages through in-memory commit logs on a thread of its own. It must never see a client, though,
+//! and what it holds must not grow with what clients do: it keeps 360 bytes for every distinct topic and a commit log for
+//! every distinct filter for ever, dies of topics whose first character is not ASCII, and knows neither our quality of
+//! service nor a queue's bound. So it is given *lanes*: a fixed number of topics of our own, each with one publishing link
+//! and one subscribing link that live as long as the process. A publisher's messages go down one lane, which keeps their
+//! order, as opaque payloads; at the other end [`Lane::receive`] hands them to the edge, which knows the subscribers.
 //!
 //! What follows from what rumqttd does, row by row:
 //! - topics, filters and link names are three constants a lane: nothing that a client sends reaches its maps;
