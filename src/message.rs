@@ -99,14 +99,6 @@ impl Message {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
-    /// The same message with another RETAIN flag.
-    #[must_use]
-    pub fn with_retain(&self, retain: bool) -> Self {
-        let mut bytes = BytesMut::from(&self.0[..]);
-        bytes[0] = if retain { bytes[0] | RETAIN } else { bytes[0] & !RETAIN };
-        Self(bytes.freeze())
-    }
-
     /// Quality of service of the publish.
     #[must_use]
     pub fn qos(&self) -> QoS {
@@ -219,7 +211,6 @@ mod tests {
         assert_eq!((message.qos(), message.retain(), message.publisher()), (QoS::ExactlyOnce, true, 7));
         assert_eq!((message.topic(), message.expires_at()), ("温度/1", 99));
         assert_eq!((message.properties(), message.payload()), (&[1u8, 1][..], &b"secret"[..]));
-        assert!(!message.with_retain(false).retain());
     }
 
     #[test]

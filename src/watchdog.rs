@@ -87,3 +87,40 @@ fn watch(route: &Route, metrics: &Metrics, health: &Health, over: impl Fn(Durati
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    /// Watches until the core is dead (false) or for so many pauses (true).
+    async fn watched(route: Arc<Route>, health: Arc<Health>, pauses: u32) -> bool {
+        let seen = AtomicU32::new(0);
+        let over = move |wait: Duration| {
+            std::thread::sleep(wait.min(Duration::from_millis(5)));
+            seen.fetch_add(1, SeqCst) >= pauses
+        };
+        let watch = move || watch(&route, &Metrics::new(), &health, over);
+        tokio::task::spawn_blocking(watch).await.unwrap()
+    }
+
+    fn complains(health: &Health) -> bool {
+        health.reasons().iter().any(|(reason, _)| *reason == Reason::Router)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn probes_come_back_from_a_core_that_works() {
+        let (route, health) = (Route::start(2).unwrap(), Arc::new(Health::new()));
+        assert!(watched(route.clone(), health.clone(), 100).await);
+        assert!(!complains(&health));
+        assert!(route.probes_returned().is_some_and(|number| number > 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_core_that_has_ended_is_reported_at_once() {
+        let (route, health) = (Route::start(2).unwrap(), Arc::new(Health::new()));
+        route.break_down();
+        assert!(!watched(route, health.clone(), u32::MAX).await);
+        assert!(complains(&health));
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Deliverers of any thread put messages into it ([`Subscriber::deliver`]); the task of the connection takes them
 //! out ([`Session::fetch`]). Its one lock is held for a push or for a small batch, never while bytes are encoded or
-//! written, and never while another lock of the broker is taken.
+//! written. Under it only locks are taken that take none themselves: the gate's, the deadlines', and, where a connection
+//! comes or goes, those of the ledger.
 
 use super::delivery::Delivery;
 use super::inflight::{InFlight, Received, Resend};
@@ -69,8 +70,6 @@ pub(super) struct Session {
 pub(super) struct State {
     pub(super) link: Option<Arc<Link>>,
     pub(super) terms: Terms,
-    /// Counts connections, so that a deadline set for the end of one is void after the next.
-    pub(super) connections: u64,
     /// Deadlines that wait for the session while it has no connection.
     pub(super) deadlines: SmallVec<[super::deadlines::Key; 2]>,
     pub(super) ended: bool,
@@ -101,7 +100,6 @@ impl Session {
         let state = State {
             link: None,
             terms,
-            connections: 0,
             deadlines: SmallVec::new(),
             ended: false,
             subscriptions: AHashMap::new(),
@@ -147,7 +145,6 @@ impl Session {
         if let Some(will) = &mut state.terms.will {
             will.publisher = self.key;
         }
-        state.connections += 1;
         state.inflight.reconnected();
         state.awake = true;
         state.blocked = false;

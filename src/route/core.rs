@@ -209,7 +209,8 @@ impl Lane {
         }
     }
 
-    fn went_down(&self) -> CoreDown {
+    /// What the end of the router's thread does.
+    pub(super) fn went_down(&self) -> CoreDown {
         self.down.store(true, SeqCst);
         self.room.notify_waiters();
         CoreDown

@@ -246,6 +246,14 @@ impl Route {
         self.wildcards.probes_returned(self.lanes.len())
     }
 
+    /// As if the router's thread had ended.
+    #[cfg(test)]
+    pub(crate) fn break_down(&self) {
+        for lane in self.lanes.iter() {
+            let _down = lane.went_down();
+        }
+    }
+
     fn lane_of(&self, message: &Message) -> usize {
         usize::try_from(message.publisher() % self.lanes.len() as u64).unwrap_or(0)
     }
