@@ -235,7 +235,7 @@ where
 
     /// Moves messages from the session into the output. Says whether there are more.
     fn fetch(&mut self) -> bool {
-        let mut fetched = Vec::with_capacity(FETCH);
+        let mut fetched = Vec::new();
         let now_ms = self.broker.clock.now_ms();
         let more = self.session.fetch(&self.link, &mut fetched, FETCH, OUTPUT_TARGET, now_ms);
         let mut traffic = Traffic::default();

@@ -185,6 +185,8 @@ impl Session {
                 None => break,
             }
         }
+        // Asked after each read, mostly there is nothing: memory only for what there is.
+        out.reserve(most.min(state.backlog.len() + state.queue.len()));
         while out.len() < most && bytes < most_bytes {
             let window_open = state.inflight.has_room(window, self.limits.queue_bytes);
             let next = state.backlog.pop(window_open).or_else(|| state.queue.pop(window_open));
