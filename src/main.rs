@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use dockgate::config::{Log, Policy, Protocol, Scope, Settings, is_local};
+use dockgate::config::{Log, Policy, Scope, Settings, is_local};
 use dockgate::server::Server;
 use dockgate::{logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -153,9 +153,8 @@ fn summary(settings: &Settings) -> String {
         let _ = writeln!(text, "{words}");
     };
     for listener in &settings.listeners {
-        let Protocol::Mqtt = listener.protocol;
         let (bind, whom) = (listener.bind, reach(listener.bind));
-        line(format_args!("mqtt {bind}: reached by {whom}, without a password"));
+        line(format_args!("{} {bind}: reached by {whom}, without a password", listener.protocol.as_str()));
     }
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
     line(format_args!("http {bind}: reached by {whom}, without a password"));

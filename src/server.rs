@@ -3,6 +3,7 @@
 //! The MQTT side runs in the caller's tokio runtime. HTTP and the watchdog have threads of their own, so that they
 //! answer while every worker of that runtime, or the routing core, is busy or stuck.
 
+use crate::access::{self, Access};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::hook::Hook;
@@ -43,6 +44,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file with passwords or rules cannot be used.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Access(Vec<access::Flaw>),
     /// The HTTP thread did not start.
     #[error("the HTTP listener cannot start: {0}")]
     Http(io::Error),
@@ -87,6 +91,7 @@ impl Server {
     /// [`StartError`] says what could not be had and which setting to change.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::start();
+        let access = Arc::new(Access::open(settings.access.sources()).map_err(StartError::Access)?);
         let metrics = Arc::new(Metrics::new());
         let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
         let health = Arc::new(Health::new());
@@ -119,8 +124,15 @@ impl Server {
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes)?;
         let hook = || Hook::new(ledger.clone(), metrics.clone());
-        let broker =
-            Arc::new(Broker::new(settings.limits, metrics.clone(), clock, route.clone(), ledger.clone(), hook()));
+        let broker = Arc::new(Broker::new(
+            settings.limits,
+            access,
+            metrics.clone(),
+            clock,
+            route.clone(),
+            ledger.clone(),
+            hook(),
+        ));
         let hook = hook();
         Ok(Self { broker, ledger, hook, health, listeners, mqtt_addresses, http_address, http, route })
     }

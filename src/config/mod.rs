@@ -13,7 +13,8 @@ mod problem;
 mod settings;
 mod size;
 
+pub use crate::access::{Role, Roles, SerialNumber};
 pub use crate::ledger::{Policy, Scope};
 pub use check::is_local;
 pub use problem::{Place, Problem, SettingsError};
-pub use settings::{Access, Http, Limits, Listener, Log, LogFormat, Protocol, Settings, Uploads};
+pub use settings::{Access, Http, Limits, Listener, ListenerLimits, Log, LogFormat, Protocol, Settings, Uploads};

@@ -1,11 +1,13 @@
 //! The settings themselves, with their defaults. `config/dockgate.toml` says why each default is what it is.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::size;
+use crate::access::{Role, Roles, SerialNumber, Sources};
 use crate::ledger::{Policy, Rules, Scope};
 
 const MIB: usize = 1 << 20;
@@ -31,7 +33,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listeners: vec![Listener { protocol: Protocol::Mqtt, bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)) }],
+            listeners: vec![Listener::new(Protocol::Mqtt, SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)))],
             http: Http::default(),
             access: Access::default(),
             uploads: Uploads::default(),
@@ -50,6 +52,50 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Address and port; port 0 takes any free one.
     pub bind: SocketAddr,
+    /// Certificate chain of an `mqtts` or `wss` listener, PEM; read again on SIGHUP.
+    #[serde(default)]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(default)]
+    pub tls_key: Option<PathBuf>,
+    /// Certificates of the authorities whose client certificates are taken, PEM. A client with such a certificate needs
+    /// no password: its common name is its user name.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is turned away in the TLS handshake.
+    #[serde(default)]
+    pub require_client_cert: bool,
+    /// Whether every connection begins with a PROXY protocol v2 header, which says who the client is.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Whether clients without a user name may connect here; if it is not given, `access.allow_anonymous` counts.
+    #[serde(default)]
+    pub allow_anonymous: Option<bool>,
+    /// What the clients of this listener may do, unless `access.roles` names them.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// What differs here from `limits`.
+    #[serde(default)]
+    pub limits: ListenerLimits,
+}
+
+impl Listener {
+    /// A listener with nothing but a protocol and an address.
+    #[must_use]
+    pub fn new(protocol: Protocol, bind: SocketAddr) -> Self {
+        Self {
+            protocol,
+            bind,
+            tls_cert: None,
+            tls_key: None,
+            client_ca: None,
+            require_client_cert: false,
+            proxy_protocol: false,
+            allow_anonymous: None,
+            role: None,
+            limits: ListenerLimits::default(),
+        }
+    }
 }
 
 /// What a listener speaks.
@@ -59,6 +105,81 @@ pub enum Protocol {
     /// MQTT 3.1, 3.1.1 and 5 over plain TCP.
     #[default]
     Mqtt,
+    /// The same over TLS.
+    Mqtts,
+    /// The same over WebSocket, at `/mqtt`.
+    Ws,
+    /// The same over WebSocket over TLS.
+    Wss,
+}
+
+impl Protocol {
+    /// Whether it is encrypted.
+    #[must_use]
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Mqtts | Self::Wss)
+    }
+
+    /// Whether it is MQTT in WebSocket frames.
+    #[must_use]
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// As it is written in the settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+}
+
+/// Those of [`Limits`] that a listener may have for itself; what is not given is as for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerLimits {
+    /// Connections at one time through this listener.
+    pub connections: Option<usize>,
+    /// Of these, from one address.
+    pub connections_per_address: Option<usize>,
+    /// See [`Limits`].
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Option<Duration>,
+    /// See [`Limits`].
+    pub keep_alive_max: Option<u16>,
+    /// See [`Limits`].
+    #[serde(deserialize_with = "size::deserialize_option")]
+    pub max_packet_size: Option<u32>,
+    /// See [`Limits`].
+    pub subscriptions_per_session: Option<usize>,
+    /// See [`Limits`].
+    pub messages_per_second: Option<u32>,
+    /// See [`Limits`].
+    #[serde(deserialize_with = "size::deserialize_option")]
+    pub bytes_per_second: Option<u32>,
+}
+
+impl ListenerLimits {
+    /// The limits of a listener: its own, and `all` where it has none.
+    #[must_use]
+    pub fn over(&self, all: &Limits) -> Limits {
+        let own = self.clone();
+        Limits {
+            connections: own.connections.unwrap_or(all.connections),
+            connections_per_address: own.connections_per_address.unwrap_or(all.connections_per_address),
+            connect_timeout: own.connect_timeout.unwrap_or(all.connect_timeout),
+            keep_alive_max: own.keep_alive_max.unwrap_or(all.keep_alive_max),
+            max_packet_size: own.max_packet_size.unwrap_or(all.max_packet_size),
+            subscriptions_per_session: own.subscriptions_per_session.unwrap_or(all.subscriptions_per_session),
+            messages_per_second: own.messages_per_second.unwrap_or(all.messages_per_second),
+            bytes_per_second: own.bytes_per_second.unwrap_or(all.bytes_per_second),
+            ..all.clone()
+        }
+    }
 }
 
 /// The HTTP listener.
@@ -75,13 +196,35 @@ impl Default for Http {
     }
 }
 
-/// Who may connect.
+/// Who may connect, and do what.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
-    /// Whether anybody who reaches a listener may use it. A listener on a loopback address needs no permission:
-    /// only this machine reaches it. Any other listener is refused unless this is true.
+    /// Whether clients without a user name may connect. A listener on a loopback address needs no permission as long as
+    /// there is no `password_file`: only this machine reaches it. Any other listener is refused unless this is true, or
+    /// there is a password file, or it requires client certificates.
     pub allow_anonymous: bool,
+    /// User names and password hashes, in Mosquitto's format; read again on SIGHUP.
+    pub password_file: Option<PathBuf>,
+    /// Who may publish and read what, in Mosquitto's format; read again on SIGHUP.
+    pub acl_file: Option<PathBuf>,
+    /// Who has which role.
+    pub roles: Roles,
+    /// What the serial number of a client with the role `dock` is.
+    pub serial_number: SerialNumber,
+}
+
+impl Access {
+    /// The same as the access room wants it.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        Sources {
+            password_file: self.password_file.clone(),
+            acl_file: self.acl_file.clone(),
+            roles: self.roles.clone(),
+            serial_number: self.serial_number,
+        }
+    }
 }
 
 /// The rules of the upload guard.
@@ -157,6 +300,8 @@ impl Uploads {
 pub struct Limits {
     /// MQTT connections at one time.
     pub connections: usize,
+    /// Of these, from one address (IPv6: from one /64); those from this machine are not counted. 0 is no limit.
+    pub connections_per_address: usize,
     /// How long a connection may take to send its CONNECT.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
@@ -177,6 +322,11 @@ pub struct Limits {
     pub topic_levels: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_session: usize,
+    /// PUBLISH packets a second from one client, above which it is read more slowly; 0 is no limit.
+    pub messages_per_second: u32,
+    /// Bytes a second from one client, above which it is read more slowly; 0 is no limit.
+    #[serde(deserialize_with = "size::deserialize")]
+    pub bytes_per_second: u32,
     /// User properties of one packet.
     pub user_properties: usize,
     /// Messages towards one client that it has not acknowledged.
@@ -190,6 +340,9 @@ pub struct Limits {
     /// Bytes queued for one session.
     #[serde(deserialize_with = "size::deserialize")]
     pub queue_bytes: usize,
+    /// Bytes queued for all sessions together.
+    #[serde(deserialize_with = "size::deserialize")]
+    pub queue_bytes_total: usize,
     /// How long a session may outlive its connection.
     #[serde(with = "humantime_serde")]
     pub session_expiry_max: Duration,
@@ -208,6 +361,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            connections_per_address: 1_000,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(20),
             keep_alive_max: 0,
@@ -216,12 +370,15 @@ impl Default for Limits {
             topic_length: 1024,
             topic_levels: 32,
             subscriptions_per_session: 1_000,
+            messages_per_second: 0,
+            bytes_per_second: 0,
             user_properties: 64,
             inflight: 512,
             receive_maximum: 512,
             topic_alias_maximum: 64,
             queue_messages: 10_000,
             queue_bytes: 16 * MIB,
+            queue_bytes_total: 256 * MIB,
             session_expiry_max: Duration::from_secs(7 * 24 * 60 * 60),
             sessions: 100_000,
             retained_messages: 100_000,

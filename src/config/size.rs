@@ -17,6 +17,15 @@ where
     deserializer.deserialize_any(Size(PhantomData))
 }
 
+/// The same for a size that need not be given.
+pub(super) fn deserialize_option<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: TryFrom<u64>,
+    D: Deserializer<'de>,
+{
+    deserialize(deserializer).map(Some)
+}
+
 struct Size<T>(PhantomData<T>);
 
 impl<T: TryFrom<u64>> Visitor<'_> for Size<T> {

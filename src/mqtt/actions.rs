@@ -1,6 +1,6 @@
 //! What a connection does with each packet.
 
-use super::broker::Accepted;
+use super::broker::{Accepted, Author};
 use super::connect;
 use super::connection::{Connection, End};
 use super::encode::{self, Ack};
@@ -102,7 +102,8 @@ impl<R, W> Connection<R, W> {
             properties: &publish.properties.forwarded(),
             payload: publish.payload,
         };
-        let accepted = self.broker.publish(&self.identity, &parts, &mut self.batch, arena);
+        let author = Author { identity: &self.identity, rights: &self.rights, is_here: true };
+        let accepted = self.broker.publish(&author, &parts, &mut self.batch, arena);
         let Some(id) = publish.packet_id else { return Ok(()) };
         let ack = if publish.qos == QoS::AtLeastOnce { Ack::Puback } else { Ack::Pubrec };
         match accepted {

@@ -6,7 +6,7 @@ use super::retained::Retained;
 use super::session::Session;
 use super::shared::Group;
 use super::topic::TopicLimits;
-use crate::access::{Access, Identity};
+use crate::access::{Access, Identity, Rights};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::hook::{Hook, Publisher, Refusal, Topic, Verdict};
@@ -31,7 +31,7 @@ pub struct Broker {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
-    pub(super) access: Access,
+    pub(super) access: Arc<Access>,
     pub(super) route: Arc<Route>,
     pub(super) retained: Retained,
     hook: Hook,
@@ -50,6 +50,17 @@ pub struct Broker {
     pub(super) stopping: CancellationToken,
 }
 
+/// Who publishes.
+#[derive(Debug, Clone, Copy)]
+pub struct Author<'a> {
+    /// The client.
+    pub identity: &'a Identity,
+    /// What it may do.
+    pub rights: &'a Rights,
+    /// It speaks itself. A will speaks for one that is gone.
+    pub is_here: bool,
+}
+
 /// What became of a publish.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -66,6 +77,7 @@ impl Broker {
     #[must_use]
     pub fn new(
         limits: Limits,
+        access: Arc<Access>,
         metrics: Arc<Metrics>,
         clock: Clock,
         route: Arc<Route>,
@@ -77,7 +89,7 @@ impl Broker {
             limits: Arc::new(limits),
             metrics,
             clock,
-            access: Access,
+            access,
             route,
             hook,
             ledger,
@@ -107,7 +119,7 @@ impl Broker {
     ///
     /// The topic is valid. What goes to wildcard subscribers is collected in `batch`, for [`Broker::send`]. Memory for
     /// the message is taken from `arena`.
-    pub fn publish(&self, who: &Identity, parts: &Parts<'_>, batch: &mut Batch, arena: &mut BytesMut) -> Accepted {
+    pub fn publish(&self, who: &Author<'_>, parts: &Parts<'_>, batch: &mut Batch, arena: &mut BytesMut) -> Accepted {
         let limited;
         let (parts, keep) = match Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload)) {
             None | Some(Verdict::Forward) => (parts, parts.retain),
@@ -132,10 +144,10 @@ impl Broker {
         }
     }
 
-    fn examine(&self, who: &Identity, topic: Topic<'_>, payload: &[u8]) -> Verdict {
-        let rights = self.access.gateway_rights(who, topic.gateway);
+    fn examine(&self, who: &Author<'_>, topic: Topic<'_>, payload: &[u8]) -> Verdict {
+        let rights = who.rights.gateway(topic.gateway);
         let publisher = Publisher {
-            client_id: &who.client_id,
+            client_id: &who.identity.client_id,
             is_here: who.is_here,
             may_speak_as_gateway: rights.speak,
             may_command: rights.command,
@@ -161,13 +173,13 @@ impl Broker {
         self.route.publish(Message::new(&answer), batch);
     }
 
-    fn retain(&self, who: &Identity, message: &Message) -> Result<(), super::retained::Full> {
+    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), super::retained::Full> {
         static FULL: RateLimit = RateLimit::per_second(1);
         let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
             if let Some(suppressed) = FULL.allow() {
-                tracing::warn!(client = &who.client_id[..], topic = message.topic(), suppressed, "{full}");
+                tracing::warn!(client = &who.identity.client_id[..], topic = message.topic(), suppressed, "{full}");
             }
         }
         retained

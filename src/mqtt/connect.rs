@@ -7,6 +7,7 @@ use super::properties::{Properties, id};
 use super::terms::{Terms, Will};
 use super::topic;
 use super::wire::{Frame, Reader};
+use crate::access::{Denied, Secret};
 use crate::message::{Message, NEVER, Parts, QoS};
 use crate::metrics::{ConnectRefusal, Version};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -37,6 +38,8 @@ pub(super) struct Hello {
     pub(super) expiry_shortened: bool,
     /// MQTT 5: reason strings are welcome.
     pub(super) problem_info: bool,
+    pub(super) username: Option<ByteString>,
+    pub(super) password: Option<Secret>,
     pub(super) terms: Terms,
 }
 
@@ -71,6 +74,45 @@ impl Refusal {
     pub(super) fn busy(version: Version) -> Self {
         Self::new(version, ConnectRefusal::Limit, ConnectAckReason::ServerBusy, "the broker is full")
             .with_v3(v3::ConnectAckReason::ServiceUnavailable)
+    }
+
+    /// The access rules do not let the client in.
+    pub(super) fn denied(version: Version, denied: Denied) -> Self {
+        let (why, code, code_v3, text) = match denied {
+            Denied::NoCredentials => (
+                ConnectRefusal::NotAuthorized,
+                ConnectAckReason::NotAuthorized,
+                v3::ConnectAckReason::NotAuthorized,
+                "a user name and a password are needed",
+            ),
+            // Who guesses must not learn which of the two was wrong.
+            Denied::UnknownUser | Denied::WrongPassword => (
+                ConnectRefusal::BadCredentials,
+                ConnectAckReason::BadUserNameOrPassword,
+                v3::ConnectAckReason::BadUserNameOrPassword,
+                "the user name or the password is wrong",
+            ),
+            Denied::Identifier => (
+                ConnectRefusal::Identifier,
+                ConnectAckReason::ClientIdentifierNotValid,
+                v3::ConnectAckReason::IdentifierRejected,
+                "the client identifier belongs to another user",
+            ),
+            Denied::Busy => (
+                ConnectRefusal::Limit,
+                ConnectAckReason::ServerBusy,
+                v3::ConnectAckReason::ServiceUnavailable,
+                "too many clients log in at once",
+            ),
+        };
+        Self::new(version, why, code, text).with_v3(code_v3)
+    }
+
+    /// The client may not publish its own will.
+    pub(super) fn will_not_allowed(version: Version) -> Self {
+        let text = "the client may not publish to its will's topic";
+        Self::new(version, ConnectRefusal::NotAuthorized, ConnectAckReason::NotAuthorized, text)
+            .with_v3(v3::ConnectAckReason::NotAuthorized)
     }
 
     fn malformed(version: Version, fault: Fault) -> Self {
@@ -214,6 +256,8 @@ fn read_v3(frame: Frame<'_>, version: Version, broker: &Broker) -> Result<Hello,
         server_keep_alive: false,
         expiry_shortened: false,
         problem_info: false,
+        username: connect.username.map(|name| name.to_string().into()),
+        password: connect.password.map(|password| Secret::new(password.to_vec())),
         terms: Terms {
             version,
             expiry_ms,
@@ -260,6 +304,8 @@ fn read_v5(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
         server_keep_alive,
         expiry_shortened: expiry_ms < u64::from(connect.session_expiry_interval_secs) * 1000,
         problem_info: connect.request_problem_info,
+        username: connect.username.map(|name| name.to_string().into()),
+        password: connect.password.map(|password| Secret::new(password.to_vec())),
         terms: Terms {
             version,
             expiry_ms,

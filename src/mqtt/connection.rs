@@ -13,11 +13,11 @@ use super::fault::Fault;
 use super::handshake::farewell;
 use super::link::{Kick, Link};
 use super::listener::Place;
-use super::session::{Outgoing, Session};
+use super::session::{Client, Outgoing, Session};
 use super::sessions::Ending;
 use super::traffic::Traffic;
 use super::wire::{self};
-use crate::access::Identity;
+use crate::access::{Identity, Rights};
 use crate::logging::RateLimit;
 use crate::message::Message;
 use crate::metrics::{Disconnect, Version};
@@ -73,7 +73,8 @@ pub(super) struct Connection<R, W> {
     pub(super) broker: Arc<Broker>,
     pub(super) session: Arc<Session>,
     link: Arc<Link>,
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
+    pub(super) rights: Arc<Rights>,
     pub(super) version: Version,
     pub(super) problem_info: bool,
     /// One and a half times the keep-alive (MQTT-3.1.2-22).
@@ -107,6 +108,7 @@ where
         input: BytesMut,
         output: BytesMut,
         hello: &Hello,
+        who: Client,
         session: Arc<Session>,
         link: Arc<Link>,
     ) -> Self {
@@ -115,7 +117,8 @@ where
             broker,
             session,
             link,
-            identity: Identity { client_id: hello.client_id.clone(), is_here: true },
+            identity: who.identity,
+            rights: who.rights,
             version: hello.terms.version,
             problem_info: hello.problem_info,
             patience,
@@ -346,7 +349,7 @@ where
         };
         let will = self.broker.leave(&self.session, &self.link, how);
         if let Some(will) = will {
-            self.broker.publish_will(&self.identity.client_id, will).await;
+            self.broker.publish_will(&self.session, will).await;
         }
 
         if let Some(reason_code) = code

@@ -4,7 +4,11 @@ use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
 use super::listener::Place;
+use super::session::{Client, Session};
+use super::sessions::Joined;
+use super::terms::Will;
 use super::wire;
+use crate::access::{Door, Login};
 use crate::logging::RateLimit;
 use crate::metrics::ConnectRefusal;
 use bytes::{Buf, BytesMut};
@@ -19,6 +23,9 @@ use tokio::time::timeout;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// CONNECT holds five strings of at most 64 KiB and properties: none is larger than this.
 const CONNECT_MAX: usize = 1 << 20;
+
+/// A client with its session, and the will that its last connection has left.
+type Admitted = (Hello, Client, (Joined, Option<(Arc<Session>, Will)>));
 
 /// Serves one client from CONNECT to the end.
 pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
@@ -37,21 +44,21 @@ where
         Ok(hello) => hello,
         Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
     };
-    let joined = hello.and_then(|hello| match broker.join(&hello.client_id, hello.clean, hello.terms.clone()) {
-        Ok(joined) => Ok((hello, joined)),
-        Err(_) => Err(Refusal::busy(hello.terms.version)),
-    });
-    let (hello, (joined, old_will)) = match joined {
+    let admitted = match hello {
+        Ok(hello) => admit(&broker, hello, peer).await,
+        Err(refusal) => Err(refusal),
+    };
+    let (hello, client, (joined, old_will)) = match admitted {
         Ok(joined) => joined,
         Err(refusal) => {
             drop(place);
             return refuse(&broker, read, write, peer, refusal).await;
         }
     };
-    if let Some(will) = old_will {
+    if let Some((session, will)) = old_will {
         // Whoever it goes to may be behind: CONNACK must not wait for it.
-        let (broker, client_id) = (broker.clone(), hello.client_id.clone());
-        tokio::spawn(async move { broker.publish_will(&client_id, will).await });
+        let broker = broker.clone();
+        tokio::spawn(async move { broker.publish_will(&session, will).await });
     }
     let version = hello.terms.version;
     broker.metrics.connected(version);
@@ -59,11 +66,35 @@ where
 
     let mut output = BytesMut::new();
     hello.accept(joined.present, &broker, &mut output);
-    let mut connection = Connection::new(broker, read, write, input, output, &hello, joined.session, joined.link);
+    let mut connection =
+        Connection::new(broker, read, write, input, output, &hello, client, joined.session, joined.link);
     // A connection may be idle for months: what only CONNECT was about must not stay.
     drop(hello);
     let end = connection.run().await;
     connection.finish(peer, end, place).await;
+}
+
+/// Lets the client in by the access rules, and gives it its session.
+async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Admitted, Refusal> {
+    let version = hello.terms.version;
+    let login = Login {
+        client_id: hello.client_id.clone(),
+        username: hello.username.take(),
+        password: hello.password.take(),
+        certificate_name: None,
+        address: peer.ip(),
+        door: Door { anonymous: true, role: None },
+    };
+    let identity = broker.access.authenticate(login).await.map_err(|denied| Refusal::denied(version, denied))?;
+    let rights = broker.access.rights(&identity);
+    if hello.terms.will.as_ref().is_some_and(|will| !rights.may_publish(will.message.topic())) {
+        return Err(Refusal::will_not_allowed(version));
+    }
+    let client = Client { identity: Arc::new(identity), rights };
+    match broker.join(&client, hello.clean, hello.terms.clone()) {
+        Ok(joined) => Ok((hello, client, joined)),
+        Err(_) => Err(Refusal::busy(version)),
+    }
 }
 
 async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)

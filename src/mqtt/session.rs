@@ -12,6 +12,7 @@ use super::queue::Queue;
 use super::shared::Group;
 use super::terms::Terms;
 use super::topic;
+use crate::access::{Identity, Rights};
 use crate::config::Limits;
 use crate::message::{Message, NEVER, QoS};
 use crate::metrics::{Drop, Metrics};
@@ -54,6 +55,13 @@ pub(super) struct Subscription {
     pub(super) group: Option<Arc<Group>>,
 }
 
+/// The client of a session.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) identity: Arc<Identity>,
+    pub(super) rights: Arc<Rights>,
+}
+
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -70,6 +78,8 @@ pub(super) struct Session {
 pub(super) struct State {
     pub(super) link: Option<Arc<Link>>,
     pub(super) terms: Terms,
+    /// Who it belongs to, and what that one may do.
+    pub(super) client: Client,
     /// Deadlines that wait for the session while it has no connection.
     pub(super) deadlines: SmallVec<[super::deadlines::Key; 2]>,
     pub(super) ended: bool,
@@ -90,16 +100,12 @@ pub(super) struct State {
 }
 
 impl Session {
-    pub(super) fn new(
-        key: u64,
-        client_id: ByteString,
-        limits: Arc<Limits>,
-        metrics: Arc<Metrics>,
-        terms: Terms,
-    ) -> Self {
+    pub(super) fn new(key: u64, limits: Arc<Limits>, metrics: Arc<Metrics>, client: Client, terms: Terms) -> Self {
+        let client_id = client.identity.client_id.clone();
         let state = State {
             link: None,
             terms,
+            client,
             deadlines: SmallVec::new(),
             ended: false,
             subscriptions: AHashMap::new(),
@@ -138,9 +144,10 @@ impl Session {
     }
 
     /// Gives the session to a connection. What was in flight will be fetched again.
-    pub(super) fn attach(&self, state: &mut State, terms: Terms) -> Arc<Link> {
+    pub(super) fn attach(&self, state: &mut State, client: Client, terms: Terms) -> Arc<Link> {
         let link = Arc::new(Link::default());
         state.link = Some(link.clone());
+        state.client = client;
         state.terms = terms;
         if let Some(will) = &mut state.terms.will {
             will.publisher = self.key;

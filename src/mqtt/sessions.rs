@@ -1,15 +1,13 @@
 //! The life of sessions: begin, resume, take-over, end, and the wills that go with it.
 
-use super::broker::Broker;
+use super::broker::{Author, Broker};
 use super::link::{Kick, Link};
-use super::session::{Session, after};
+use super::session::{Client, Session, after};
 use super::terms::{Terms, Will};
-use crate::access::Identity;
 use crate::message::{Message, NEVER, Parts};
 use crate::metrics::ConnectRefusal;
 use crate::route::{Batch, Subscriber};
 use bytes::BytesMut;
-use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 
@@ -49,17 +47,18 @@ impl Broker {
     /// connection of the same client identifier is told to end (MQTT-3.1.4-3).
     pub(super) fn join(
         &self,
-        client_id: &ByteString,
+        client: &Client,
         clean: bool,
         terms: Terms,
-    ) -> Result<(Joined, Option<Will>), ConnectRefusal> {
+    ) -> Result<(Joined, Option<(Arc<Session>, Will)>), ConnectRefusal> {
+        let client_id = &client.identity.client_id;
         let full =
             !self.sessions.contains_key(client_id) && self.sessions.len() >= self.limits.sessions && !self.evict();
         let mut will = None;
         let joined = match self.sessions.entry(client_id.clone()) {
             Entry::Vacant(_) if full => return Err(ConnectRefusal::Limit),
             Entry::Vacant(vacant) => {
-                let joined = self.new_session(client_id, terms);
+                let joined = self.new_session(client, terms);
                 vacant.insert(joined.session.clone());
                 joined
             }
@@ -74,16 +73,17 @@ impl Broker {
                 }
                 // A session whose expiry is 0 ended with its connection, which has just been closed.
                 if clean || state.terms.expiry_ms == 0 {
-                    will = state.terms.will.take();
+                    will = state.terms.will.take().map(|will| (session.clone(), will));
                     drop(state);
                     self.end(&session);
-                    let joined = self.new_session(client_id, terms);
+                    let joined = self.new_session(client, terms);
                     occupied.insert(joined.session.clone());
                     joined
                 } else {
                     // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
-                    will = state.terms.will.take().filter(|will| will.delay_ms == 0);
-                    let link = session.attach(&mut state, terms);
+                    will =
+                        state.terms.will.take().filter(|will| will.delay_ms == 0).map(|will| (session.clone(), will));
+                    let link = session.attach(&mut state, client.clone(), terms);
                     self.client_came(client_id);
                     drop(state);
                     Joined { session, link, present: true }
@@ -106,13 +106,13 @@ impl Broker {
         })
     }
 
-    fn new_session(&self, client_id: &ByteString, terms: Terms) -> Joined {
+    fn new_session(&self, client: &Client, terms: Terms) -> Joined {
         let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
-        let session = Session::new(self.next_key(), client_id.clone(), limits, metrics, terms.clone());
+        let session = Session::new(self.next_key(), limits, metrics, client.clone(), terms.clone());
         let link = {
             let mut state = session.state();
-            self.client_came(client_id);
-            session.attach(&mut state, terms)
+            self.client_came(session.client_id());
+            session.attach(&mut state, client.clone(), terms)
         };
         Joined { session: Arc::new(session), link, present: false }
     }
@@ -191,13 +191,13 @@ impl Broker {
             if let Some(will) = will {
                 // Whoever the will goes to may be behind: other deadlines must not wait for it.
                 let broker = self.clone();
-                tokio::spawn(async move { broker.publish_will(session.client_id(), will).await });
+                tokio::spawn(async move { broker.publish_will(&session, will).await });
             }
         }
     }
 
     /// Publishes a will, by the same way as any publish.
-    pub(super) async fn publish_will(&self, client_id: &ByteString, will: Will) {
+    pub(super) async fn publish_will(&self, session: &Session, will: Will) {
         let message: &Message = &will.message;
         let parts = Parts {
             qos: message.qos(),
@@ -208,13 +208,10 @@ impl Broker {
             properties: message.properties(),
             payload: message.payload(),
         };
+        let client = session.state().client.clone();
+        let author = Author { identity: &client.identity, rights: &client.rights, is_here: false };
         let mut batch = Batch::default();
-        self.publish(
-            &Identity { client_id: client_id.clone(), is_here: false },
-            &parts,
-            &mut batch,
-            &mut BytesMut::new(),
-        );
+        self.publish(&author, &parts, &mut batch, &mut BytesMut::new());
         self.send_all(&mut batch).await;
         self.metrics.will_published();
     }
