@@ -1,9 +1,12 @@
 //! Who may connect, publish and read.
 //!
 //! [`Access`] holds one version of the rules at a time; [`Access::reload`] reads their files again and swaps them as a whole.
-//! `identity` is who a client is, `rights` what it may do, `secret` what must never be printed.
+//! `identity` is who a client is, `authentication` whether it is, by the file that `password` reads; `rights` what it may do,
+//! `secret` what must never be printed.
 
+mod authentication;
 pub mod identity;
+pub mod password;
 pub mod rights;
 pub mod secret;
 
@@ -11,6 +14,8 @@ pub use identity::{Denied, Door, Identity, Login, Proof, Role, SerialNumber};
 pub use rights::{GatewayRights, Reading, Rights};
 pub use secret::Secret;
 
+use authentication::Authentication;
+use password::Passwords;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +73,7 @@ impl std::fmt::Display for Flaw {
 #[derive(Debug)]
 pub struct Access {
     sources: Sources,
+    authentication: Authentication,
 }
 
 impl Access {
@@ -76,7 +82,8 @@ impl Access {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn open(sources: Sources) -> Result<Self, Vec<Flaw>> {
-        Ok(Self { sources })
+        let passwords = sources.password_file.as_deref().map(Passwords::read).transpose()?;
+        Ok(Self { sources, authentication: Authentication::new(passwords) })
     }
 
     /// Reads the files again. If anything is wrong with them, nothing changes.
@@ -84,13 +91,15 @@ impl Access {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn reload(&self) -> Result<(), Vec<Flaw>> {
-        Self::open(self.sources.clone()).map(drop)
+        let passwords = self.sources.password_file.as_deref().map(Passwords::read).transpose()?;
+        self.authentication.replace(passwords);
+        Ok(())
     }
 
     /// What is allowed in the files but deserves a second thought.
     #[must_use]
     pub fn warnings(&self) -> Vec<Flaw> {
-        Vec::new()
+        self.authentication.warnings()
     }
 
     /// Lets a client in, or not. It may take a while.
@@ -98,18 +107,13 @@ impl Access {
     /// # Errors
     /// [`Denied`] says why not.
     pub async fn authenticate(&self, login: Login) -> Result<Identity, Denied> {
-        Ok(Identity {
-            client_id: login.client_id,
-            username: None,
-            listener_role: login.door.role,
-            proof: Proof::Anonymous,
-        })
+        self.authentication.authenticate(login).await
     }
 
     /// Whether what let a client in would still let it in.
     #[must_use]
-    pub fn still_lets_in(&self, _who: &Identity) -> bool {
-        true
+    pub fn still_lets_in(&self, who: &Identity) -> bool {
+        self.authentication.still_lets_in(who)
     }
 
     /// What a client may do.
