@@ -83,7 +83,8 @@ impl Authentication {
         if passwords.is_some_and(|passwords| has_anothers_identifier(&who, &passwords)) {
             return Err(Denied::Identifier);
         }
-        Ok(who)
+        // If the file has been replaced meanwhile, the client has to come again.
+        if self.still_lets_in(&who) { Ok(who) } else { Err(Denied::Busy) }
     }
 
     /// Whether what let a client in would still let it in.
