@@ -30,6 +30,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -75,6 +76,8 @@ pub(super) struct Connection<R, W> {
     link: Arc<Link>,
     pub(super) identity: Arc<Identity>,
     pub(super) rights: Arc<Rights>,
+    /// The version of the access rules that `rights` are of.
+    rules_version: u64,
     pub(super) version: Version,
     pub(super) problem_info: bool,
     /// One and a half times the keep-alive (MQTT-3.1.2-22).
@@ -112,6 +115,7 @@ where
         session: Arc<Session>,
         link: Arc<Link>,
     ) -> Self {
+        let rules_version = broker.rules_version.load(Acquire);
         let patience = (hello.keep_alive > 0).then(|| Duration::from_millis(u64::from(hello.keep_alive) * 1500));
         Self {
             broker,
@@ -119,6 +123,7 @@ where
             link,
             identity: who.identity,
             rights: who.rights,
+            rules_version,
             version: hello.terms.version,
             problem_info: hello.problem_info,
             patience,
@@ -198,6 +203,11 @@ where
         let mut arena = BytesMut::new();
         let (mut at, mut left) = (0, false);
         let max_size = self.broker.limits.max_packet_size as usize;
+        let rules_version = self.broker.rules_version.load(Acquire);
+        if rules_version != self.rules_version {
+            self.rules_version = rules_version;
+            self.rights = self.session.state().client.rights.clone();
+        }
         let result = loop {
             let frame = match wire::next_frame(&input[at..], max_size) {
                 Ok(Some(frame)) => frame,
@@ -325,6 +335,7 @@ where
             End::KeepAlive => (Disconnect::KeepAlive, Some(DisconnectReasonCode::KeepAliveTimeout), ""),
             End::WriteTimeout => (Disconnect::WriteTimeout, None, ""),
             End::Kicked(Kick::TakenOver) => (Disconnect::TakenOver, Some(DisconnectReasonCode::SessionTakenOver), ""),
+            End::Kicked(Kick::NotAuthorized) => (Disconnect::NotAuthorized, Some(DisconnectReasonCode::NotAuthorized), ""),
             End::Kicked(Kick::Shutdown) => (Disconnect::Shutdown, Some(DisconnectReasonCode::ServerShuttingDown), ""),
         };
         // As text, so that it is escaped: whoever chooses it must not write lines of the log.

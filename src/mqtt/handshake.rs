@@ -5,16 +5,17 @@ use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
 use super::listener::Place;
 use super::session::{Client, Session};
-use super::sessions::Joined;
+use super::sessions::{Joined, NoSession};
 use super::terms::Will;
 use super::wire;
-use crate::access::{Door, Login};
+use crate::access::{Denied, Door, Login};
 use crate::logging::RateLimit;
-use crate::metrics::ConnectRefusal;
+use crate::metrics::{AuthFailure, ConnectRefusal, Version};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -85,16 +86,39 @@ async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Ad
         address: peer.ip(),
         door: Door { anonymous: true, role: None },
     };
-    let identity = broker.access.authenticate(login).await.map_err(|denied| Refusal::denied(version, denied))?;
+    let identity = broker.access.authenticate(login).await.map_err(|why| denied(broker, version, why))?;
+    let rules_version = broker.rules_version.load(Acquire);
     let rights = broker.access.rights(&identity);
     if hello.terms.will.as_ref().is_some_and(|will| !rights.may_publish(will.message.topic())) {
+        broker.metrics.auth_failure(AuthFailure::Publish);
         return Err(Refusal::will_not_allowed(version));
     }
     let client = Client { identity: Arc::new(identity), rights };
     match broker.join(&client, hello.clean, hello.terms.clone()) {
-        Ok(joined) => Ok((hello, client, joined)),
-        Err(_) => Err(Refusal::busy(version)),
+        Ok(joined) => {
+            if rules_version != broker.rules_version.load(Acquire) {
+                // They were read again meanwhile, and those who went through all sessions may have missed this one.
+                broker.recheck(&joined.0.session);
+            }
+            Ok((hello, client, joined))
+        }
+        Err(NoSession::Full) => Err(Refusal::busy(version)),
+        Err(NoSession::OfAnother) => Err(denied(broker, version, Denied::Identifier)),
     }
+}
+
+fn denied(broker: &Broker, version: Version, why: Denied) -> Refusal {
+    let counted = match why {
+        Denied::NoCredentials => Some(AuthFailure::Anonymous),
+        Denied::UnknownUser => Some(AuthFailure::UnknownUser),
+        Denied::WrongPassword => Some(AuthFailure::WrongPassword),
+        Denied::Identifier => Some(AuthFailure::Identifier),
+        Denied::Busy => None,
+    };
+    if let Some(counted) = counted {
+        broker.metrics.auth_failure(counted);
+    }
+    Refusal::denied(version, why)
 }
 
 async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)

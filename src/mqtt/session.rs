@@ -62,6 +62,14 @@ pub(super) struct Client {
     pub(super) rights: Arc<Rights>,
 }
 
+impl Client {
+    /// Whether a session of this client may become one of `other`, which has the same client identifier.
+    pub(super) fn may_hand_over_to(&self, other: &Self) -> bool {
+        let (owner, other) = (&self.identity.username, &other.identity.username);
+        owner.is_none() || owner == other
+    }
+}
+
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -379,6 +387,18 @@ impl State {
             .any(|(filter, own)| own.group.is_none() && topic::has_wildcard(filter) && topic::matches(filter, topic))
     }
 
+    /// Whether its client may read a topic that `matching` subscriptions of it match.
+    pub(super) fn may_take(&self, matching: &[Options], topic: &str) -> bool {
+        !matching.iter().any(|options| options.partial) || self.client.rights.may_read(topic)
+    }
+
+    /// Drops what waits for the client and it may not read any more; says how many messages that were.
+    pub(super) fn drop_unreadable(&mut self) -> usize {
+        let rights = self.client.rights.clone();
+        let readable = |delivery: &Delivery| rights.may_read(delivery.message.topic());
+        self.queue.retain(readable) + self.backlog.retain(readable)
+    }
+
     /// The options of all its subscriptions that match `topic`, but for the shared ones.
     fn options_matching(&self, topic: &str) -> SmallVec<[Options; 4]> {
         let own = self.subscriptions.iter().filter(|(_, own)| own.group.is_none());
@@ -429,6 +449,8 @@ impl Subscriber for Session {
             {
                 state.expected_bytes -= message.size();
                 state.expected_copies.remove(at);
+            } else if !state.may_take(matching, message.topic()) {
+                // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
                 pressure = self.enqueue(state, delivery).map(|p| p.or(pressure.take())).or(pressure);
             }

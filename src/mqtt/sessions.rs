@@ -5,7 +5,6 @@ use super::link::{Kick, Link};
 use super::session::{Client, Session, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
-use crate::metrics::ConnectRefusal;
 use crate::route::{Batch, Subscriber};
 use bytes::BytesMut;
 use dashmap::mapref::entry::Entry;
@@ -33,6 +32,15 @@ pub(super) struct Joined {
     pub(super) present: bool,
 }
 
+/// Why a client gets no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoSession {
+    /// There are `limits.sessions` already.
+    Full,
+    /// Another user has one with this client identifier.
+    OfAnother,
+}
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -44,19 +52,20 @@ pub(super) enum Ending {
 
 impl Broker {
     /// Gives a client its session: the one that it had, if it has one and wants it, else a new one. An older
-    /// connection of the same client identifier is told to end (MQTT-3.1.4-3).
+    /// connection of the same client identifier is told to end (MQTT-3.1.4-3). A session belongs to the user who began
+    /// it: nobody else gets its messages by its client identifier.
     pub(super) fn join(
         &self,
         client: &Client,
         clean: bool,
         terms: Terms,
-    ) -> Result<(Joined, Option<(Arc<Session>, Will)>), ConnectRefusal> {
+    ) -> Result<(Joined, Option<(Arc<Session>, Will)>), NoSession> {
         let client_id = &client.identity.client_id;
         let full =
             !self.sessions.contains_key(client_id) && self.sessions.len() >= self.limits.sessions && !self.evict();
         let mut will = None;
         let joined = match self.sessions.entry(client_id.clone()) {
-            Entry::Vacant(_) if full => return Err(ConnectRefusal::Limit),
+            Entry::Vacant(_) if full => return Err(NoSession::Full),
             Entry::Vacant(vacant) => {
                 let joined = self.new_session(client, terms);
                 vacant.insert(joined.session.clone());
@@ -65,6 +74,9 @@ impl Broker {
             Entry::Occupied(mut occupied) => {
                 let session = occupied.get().clone();
                 let mut state = session.state();
+                if !state.client.may_hand_over_to(client) {
+                    return Err(NoSession::OfAnother);
+                }
                 if let Some(link) = state.link.take() {
                     link.kick(Kick::TakenOver);
                 }
