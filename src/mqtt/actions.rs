@@ -75,9 +75,7 @@ impl<R, W> Connection<R, W> {
         if topic.is_empty() && publish.properties.topic_alias.is_none() && self.version == Version::V5 {
             return Err(Fault::protocol("neither a topic name nor a topic alias")); // MQTT 5, 3.3.2.1
         }
-        if !topic::is_name(topic, self.broker.topic_limits()) {
-            return Err(Fault::TOPIC_NAME);
-        }
+        topic::check_name(topic, self.broker.topic_limits())?;
         if publish.qos == QoS::ExactlyOnce {
             let id = publish.packet_id.unwrap_or(NonZeroU16::MIN);
             let v5 = self.version == Version::V5;
@@ -137,7 +135,7 @@ impl<R, W> Connection<R, W> {
             return self.aliases.get(&alias).cloned().ok_or(unknown);
         }
         if topic.len() > self.broker.limits.topic_length {
-            return Err(Fault::TOPIC_NAME);
+            return Err(topic::Unusable::TooLong.into());
         }
         let topic: ByteString = topic.into();
         self.aliases.insert(alias, topic.clone());

@@ -198,6 +198,7 @@ impl Broker {
         let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
+            self.metrics.limit_hit(full.0);
             if let Some(suppressed) = FULL.allow() {
                 tracing::warn!(client = &who.identity.client_id[..], topic = message.topic(), suppressed, "{full}");
             }

@@ -335,7 +335,9 @@ where
             End::KeepAlive => (Disconnect::KeepAlive, Some(DisconnectReasonCode::KeepAliveTimeout), ""),
             End::WriteTimeout => (Disconnect::WriteTimeout, None, ""),
             End::Kicked(Kick::TakenOver) => (Disconnect::TakenOver, Some(DisconnectReasonCode::SessionTakenOver), ""),
-            End::Kicked(Kick::NotAuthorized) => (Disconnect::NotAuthorized, Some(DisconnectReasonCode::NotAuthorized), ""),
+            End::Kicked(Kick::NotAuthorized) => {
+                (Disconnect::NotAuthorized, Some(DisconnectReasonCode::NotAuthorized), "")
+            }
             End::Kicked(Kick::Shutdown) => (Disconnect::Shutdown, Some(DisconnectReasonCode::ServerShuttingDown), ""),
         };
         // As text, so that it is escaped: whoever chooses it must not write lines of the log.
@@ -343,6 +345,9 @@ where
         match &end {
             End::Fault(fault) => {
                 self.broker.metrics.protocol_error(fault.kind);
+                if let Some(limit) = fault.limit {
+                    self.broker.metrics.limit_hit(limit);
+                }
                 if let Some(suppressed) = FAULTS.allow() {
                     tracing::info!(%peer, client, suppressed, "connection closed: {fault}");
                 }

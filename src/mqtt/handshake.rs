@@ -10,7 +10,7 @@ use super::terms::Will;
 use super::wire;
 use crate::access::{Denied, Door, Login};
 use crate::logging::RateLimit;
-use crate::metrics::{AuthFailure, ConnectRefusal, Version};
+use crate::metrics::{AuthFailure, ConnectRefusal, Limit, Version};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::SocketAddr;
@@ -41,9 +41,10 @@ where
         () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
     };
     let hello = match first {
-        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version)),
+        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version, Limit::Connections)),
         Ok(hello) => hello,
-        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
+        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")
+            .over(Limit::ConnectTimeout)),
     };
     let admitted = match hello {
         Ok(hello) => admit(&broker, hello, peer).await,
@@ -102,7 +103,7 @@ async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Ad
             }
             Ok((hello, client, joined))
         }
-        Err(NoSession::Full) => Err(Refusal::busy(version)),
+        Err(NoSession::Full) => Err(Refusal::busy(version, Limit::Sessions)),
         Err(NoSession::OfAnother) => Err(denied(broker, version, Denied::Identifier)),
     }
 }
@@ -128,6 +129,9 @@ where
 {
     static REFUSED: RateLimit = RateLimit::per_second(5);
     broker.metrics.refused(refusal.why);
+    if let Some(limit) = refusal.limit {
+        broker.metrics.limit_hit(limit);
+    }
     if !matches!(refusal.why, ConnectRefusal::Closed)
         && let Some(suppressed) = REFUSED.allow()
     {
@@ -175,7 +179,9 @@ async fn handshake<R: AsyncRead + Unpin>(
                 return hello;
             }
             Ok(None) => {}
-            Err(fault) => return Err(Refusal::silent(ConnectRefusal::TooLarge, fault.why)),
+            Err(fault) => {
+                return Err(Refusal { limit: fault.limit, ..Refusal::silent(ConnectRefusal::TooLarge, fault.why) });
+            }
         }
         input.reserve(READ_MIN);
         match read.read_buf(input).await {

@@ -40,7 +40,7 @@ impl Broker {
         };
         self.metrics.dropped(Drop::NotAuthorized, dropped as u64);
         for (text, own) in subscriptions {
-            let Some(filter) = Filter::parse(&text, self.topic_limits()) else { continue };
+            let Ok(filter) = Filter::parse(&text, self.topic_limits()) else { continue };
             match rights.reading(filter.filter) {
                 Reading::Nothing => drop(self.unsubscribe_one(session, &text)),
                 reading => self.set_partial(session, &text, own.options.partial, reading == Reading::Some),

@@ -9,7 +9,7 @@ use super::wire::Subscribe;
 use crate::access::{Reading, Rights};
 use crate::logging::RateLimit;
 use crate::message::QoS;
-use crate::metrics::{AuthFailure, Drop, ProtocolFault};
+use crate::metrics::{AuthFailure, Drop, Limit, ProtocolFault};
 use crate::route::{Options, Subscriber};
 use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
@@ -20,6 +20,7 @@ impl Broker {
     /// Subscribes a session; one answer a filter, in their order.
     pub(super) fn subscribe(&self, session: &Arc<Session>, packet: &Subscribe) -> Vec<SubscribeAckReason> {
         if packet.filters.len() > self.limits.subscriptions_per_session {
+            self.metrics.limit_hit(Limit::Subscriptions);
             return vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
         }
         let one = |(filter, asked): &(ByteString, rmqtt_codec::v5::SubscriptionOptions)| {
@@ -47,10 +48,13 @@ impl Broker {
         mut options: Options,
         retain_handling: RetainHandling,
     ) -> Result<QoS, SubscribeAckReason> {
-        let Some(filter) = Filter::parse(text, self.topic_limits()) else {
+        let filter = Filter::parse(text, self.topic_limits()).map_err(|unusable| {
             self.metrics.protocol_error(ProtocolFault::TopicFilter);
-            return Err(SubscribeAckReason::TopicFilterInvalid);
-        };
+            if let Some(limit) = unusable.limit() {
+                self.metrics.limit_hit(limit);
+            }
+            SubscribeAckReason::TopicFilterInvalid
+        })?;
         let client = session.state().client.clone();
         options.partial = match client.rights.reading(filter.filter) {
             Reading::All => false,
@@ -61,6 +65,7 @@ impl Broker {
             }
         };
         if filter.is_wildcard() && self.route.is_over(filter.filter, self.limits.wildcard_filters) {
+            self.metrics.limit_hit(Limit::WildcardFilters);
             return Err(SubscribeAckReason::QuotaExceeded);
         }
         // An own copy: what came is a slice of the whole packet.
@@ -74,6 +79,7 @@ impl Broker {
                 if let Some(group) = &group {
                     self.leave_group(&text, group, session.key());
                 }
+                self.metrics.limit_hit(Limit::Subscriptions);
                 return Err(SubscribeAckReason::QuotaExceeded);
             }
             let overlapped = !filter.is_wildcard() && state.wildcard_matches(filter.filter);
@@ -166,7 +172,7 @@ impl Broker {
         let one = |filter: &ByteString| {
             if self.unsubscribe_one(session, filter) {
                 UnsubscribeAckReason::Success
-            } else if Filter::parse(filter, self.topic_limits()).is_some() {
+            } else if Filter::parse(filter, self.topic_limits()).is_ok() {
                 UnsubscribeAckReason::NoSubscriptionExisted
             } else {
                 UnsubscribeAckReason::TopicFilterInvalid
