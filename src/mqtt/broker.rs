@@ -1,5 +1,6 @@
 //! What all connections share, and the way of a publish: access, hook, retained store, route.
 
+use super::account::Account;
 use super::deadlines::Deadlines;
 use super::link::Kick;
 use super::retained::Retained;
@@ -45,6 +46,7 @@ pub struct Broker {
     pub(super) connections: AtomicUsize,
     /// Those, and the ones that are being refused or say good-bye.
     pub(super) sockets: AtomicUsize,
+    pub(super) account: Arc<Account>,
     keys: AtomicU64,
     /// Counts the versions of the access rules, so that connections notice a new one.
     pub(super) rules_version: AtomicU64,
@@ -88,6 +90,7 @@ impl Broker {
         ledger: Arc<Ledger>,
         hook: Hook,
     ) -> Self {
+        let limits_total = limits.queue_bytes_total;
         Self {
             retained: Retained::new(limits.retained_messages, limits.retained_bytes),
             limits: Arc::new(limits),
@@ -103,6 +106,7 @@ impl Broker {
             deadlines: Deadlines::default(),
             connections: AtomicUsize::new(0),
             sockets: AtomicUsize::new(0),
+            account: Arc::new(Account::new(limits_total)),
             keys: AtomicU64::new(1),
             rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),

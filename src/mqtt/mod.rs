@@ -5,6 +5,7 @@
 //! connection fetches what it has to write, with `encode`. `sessions` is the life of sessions and wills,
 //! `subscriptions` what clients subscribe to, `recheck` what new access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements.
 
+mod account;
 mod actions;
 mod aliases;
 pub mod broker;
@@ -18,6 +19,7 @@ mod handshake;
 mod inflight;
 mod link;
 pub mod listener;
+mod pace;
 mod properties;
 mod queue;
 mod recheck;

@@ -36,7 +36,9 @@ impl Broker {
                 link.kick(Kick::NotAuthorized);
             }
             let subscriptions: Vec<_> = state.subscriptions.iter().map(|(f, own)| (f.clone(), own.clone())).collect();
-            (subscriptions, state.drop_unreadable())
+            let dropped = state.drop_unreadable();
+            session.settle(&mut state);
+            (subscriptions, dropped)
         };
         self.metrics.dropped(Drop::NotAuthorized, dropped as u64);
         for (text, own) in subscriptions {

@@ -120,7 +120,8 @@ impl Broker {
 
     fn new_session(&self, client: &Client, terms: Terms) -> Joined {
         let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
-        let session = Session::new(self.next_key(), limits, metrics, client.clone(), terms.clone());
+        let session =
+            Session::new(self.next_key(), limits, metrics, self.account.clone(), client.clone(), terms.clone());
         let link = {
             let mut state = session.state();
             self.client_came(session.client_id());
@@ -174,7 +175,13 @@ impl Broker {
 
     /// Ends a session: its subscriptions go, and what a shared group had given it goes to the other members.
     fn end(&self, session: &Arc<Session>) {
-        let (subscriptions, shared) = session.state().end();
+        let (subscriptions, shared) = {
+            let mut state = session.state();
+            let left = state.end();
+            state.link = None;
+            session.settle(&mut state);
+            left
+        };
         for (filter, subscription) in subscriptions {
             self.drop_subscription(session.key(), &filter, subscription.group.as_ref());
         }
