@@ -4,9 +4,8 @@ use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
 use super::listener::Place;
-use super::session::{Client, Session};
+use super::session::Client;
 use super::sessions::{Joined, NoSession};
-use super::terms::Will;
 use super::wire;
 use crate::access::{Denied, Door, Login};
 use crate::logging::RateLimit;
@@ -24,9 +23,6 @@ use tokio::time::timeout;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// CONNECT holds five strings of at most 64 KiB and properties: none is larger than this.
 const CONNECT_MAX: usize = 1 << 20;
-
-/// A client with its session, and the will that its last connection has left.
-type Admitted = (Hello, Client, (Joined, Option<(Arc<Session>, Will)>));
 
 /// Serves one client from CONNECT to the end.
 pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
@@ -50,14 +46,14 @@ where
         Ok(hello) => admit(&broker, hello, peer).await,
         Err(refusal) => Err(refusal),
     };
-    let (hello, client, (joined, old_will)) = match admitted {
+    let (hello, client, joined) = match admitted {
         Ok(joined) => joined,
         Err(refusal) => {
             drop(place);
             return refuse(&broker, read, write, peer, refusal).await;
         }
     };
-    if let Some((session, will)) = old_will {
+    if let Some((session, will)) = joined.old_will {
         // Whoever it goes to may be behind: CONNACK must not wait for it.
         let broker = broker.clone();
         tokio::spawn(async move { broker.publish_will(&session, will).await });
@@ -77,7 +73,7 @@ where
 }
 
 /// Lets the client in by the access rules, and gives it its session.
-async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Admitted, Refusal> {
+async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<(Hello, Client, Joined), Refusal> {
     let version = hello.terms.version;
     let login = Login {
         client_id: hello.client_id.clone(),
@@ -99,7 +95,7 @@ async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Ad
         Ok(joined) => {
             if rules_version != broker.rules_version.load(Acquire) {
                 // They were read again meanwhile, and those who went through all sessions may have missed this one.
-                broker.recheck(&joined.0.session);
+                broker.recheck(&joined.session);
             }
             Ok((hello, client, joined))
         }
