@@ -19,7 +19,7 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use dashmap::{DashMap, DashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio_util::sync::CancellationToken;
 
 /// The broker, as every connection sees it.
@@ -41,10 +41,6 @@ pub struct Broker {
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
-    /// Connections that have a place under `limits.connections`.
-    pub(super) connections: AtomicUsize,
-    /// Those, and the ones that are being refused or say good-bye.
-    pub(super) sockets: AtomicUsize,
     keys: AtomicU64,
     /// Cancelled when the broker stops.
     pub(super) stopping: CancellationToken,
@@ -97,8 +93,6 @@ impl Broker {
             sessions: DashMap::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
-            connections: AtomicUsize::new(0),
-            sockets: AtomicUsize::new(0),
             keys: AtomicU64::new(1),
             stopping: CancellationToken::new(),
         }
@@ -233,12 +227,6 @@ impl Broker {
                 link.kick(Kick::Shutdown);
             }
         }
-    }
-
-    /// Number of open sockets, those without CONNACK included.
-    #[must_use]
-    pub fn sockets(&self) -> usize {
-        self.sockets.load(Relaxed)
     }
 
     /// Brings the gauges up to date that would cost too much to keep so all the time.

@@ -3,12 +3,12 @@
 use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
-use super::listener::Place;
+use super::listener::Arrival;
 use super::session::{Client, Session};
 use super::sessions::Joined;
 use super::terms::Will;
 use super::wire;
-use crate::access::{Door, Login};
+use crate::access::Login;
 use crate::logging::RateLimit;
 use crate::metrics::ConnectRefusal;
 use bytes::{Buf, BytesMut};
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 /// How long a client may take for its last bytes when the broker closes.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -28,24 +28,28 @@ const CONNECT_MAX: usize = 1 << 20;
 type Admitted = (Hello, Client, (Joined, Option<(Arc<Session>, Will)>));
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
+pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, mut arrival: Arrival)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
     let mut input = BytesMut::new();
-    let deadline = broker.limits.connect_timeout;
+    let peer = arrival.peer;
     let first = tokio::select! {
-        first = timeout(deadline, handshake(&broker, &mut read, &mut input)) => first,
+        first = timeout_at(arrival.deadline, handshake(&broker, &mut read, &mut input)) => first,
         () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
     };
+    let mut place = None;
     let hello = match first {
-        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version)),
-        Ok(hello) => hello,
+        Ok(Ok(hello)) => {
+            place = arrival.place();
+            if place.is_some() { Ok(hello) } else { Err(Refusal::busy(hello.terms.version)) }
+        }
+        Ok(Err(refusal)) => Err(refusal),
         Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
     };
     let admitted = match hello {
-        Ok(hello) => admit(&broker, hello, peer).await,
+        Ok(hello) => admit(&broker, hello, &mut arrival).await,
         Err(refusal) => Err(refusal),
     };
     let (hello, client, (joined, old_will)) = match admitted {
@@ -75,15 +79,15 @@ where
 }
 
 /// Lets the client in by the access rules, and gives it its session.
-async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Admitted, Refusal> {
+async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Result<Admitted, Refusal> {
     let version = hello.terms.version;
     let login = Login {
         client_id: hello.client_id.clone(),
         username: hello.username.take(),
         password: hello.password.take(),
-        certificate_name: None,
-        address: peer.ip(),
-        door: Door { anonymous: true, role: None },
+        certificate_name: arrival.certificate_name.take(),
+        address: arrival.peer.ip(),
+        door: arrival.entrance.door,
     };
     let identity = broker.access.authenticate(login).await.map_err(|denied| Refusal::denied(version, denied))?;
     let rights = broker.access.rights(&identity);
