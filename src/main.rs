@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use dockgate::config::{Log, Policy, Scope, Settings, is_local};
-use dockgate::server::Server;
+use dockgate::server::{Reloader, Server};
 use dockgate::{logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -97,8 +97,10 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     block_on(async {
         // Before anything listens, so that no signal from here on ends the process half-way.
         let stop = stop_signal()?;
+        let hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
         info!(version = env!("CARGO_PKG_VERSION"), "starting");
         let server = Server::bind(settings).await?;
+        tokio::spawn(reload_at(hangup, server.reloader()));
         Ok(server.run(stop).await?)
     })
 }
@@ -135,6 +137,17 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         info!(signal = name, "asked to stop");
         tokio::spawn(exit_at(interrupt));
     })
+}
+
+/// Reads the files again at each SIGHUP.
+async fn reload_at(mut signal: Signal, reloader: Reloader) {
+    while signal.recv().await.is_some() {
+        info!(signal = "SIGHUP", "asked to read the files again");
+        let reloader = reloader.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
+            warn!(%error, "the files were not read to the end");
+        }
+    }
 }
 
 async fn exit_at(mut signal: Signal) {

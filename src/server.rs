@@ -3,14 +3,16 @@
 //! The MQTT side runs in the caller's tokio runtime. HTTP and the watchdog have threads of their own, so that they
 //! answer while every worker of that runtime, or the routing core, is busy or stuck.
 
-use crate::access::{self, Access};
+use crate::access::{self, Access, Door, Flaw};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Listener, Settings, is_local};
 use crate::hook::Hook;
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Ledger, Now};
 use crate::metrics::Metrics;
-use crate::mqtt::{Broker, listener};
+use crate::mqtt::Broker;
+use crate::mqtt::listener::{self, Entrance};
+use crate::mqtt::transport::crowd::Crowd;
 use crate::route::Route;
 use crate::watchdog::{self, Watchdog};
 use socket2::{Domain, Socket, Type};
@@ -44,7 +46,7 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// A file with passwords or rules cannot be used.
+    /// A file with passwords, rules or certificates cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Access(Vec<access::Flaw>),
     /// The HTTP thread did not start.
@@ -77,7 +79,10 @@ pub struct Server {
     ledger: Arc<Ledger>,
     hook: Hook,
     health: Arc<Health>,
+    access: Arc<Access>,
+    crowd: Arc<Crowd>,
     listeners: Vec<TcpListener>,
+    entrances: Vec<Arc<Entrance>>,
     mqtt_addresses: Vec<SocketAddr>,
     http_address: SocketAddr,
     http: HttpServer,
@@ -96,6 +101,15 @@ impl Server {
         let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
         let health = Arc::new(Health::new());
 
+        let crowd = Crowd::new(&settings.limits);
+        let mut entrances = Vec::new();
+        for listener in &settings.listeners {
+            let door = Door { anonymous: admits_anonymous(&settings, listener), role: listener.role };
+            let opened = Entrance::open(listener, &settings.limits, door, crowd.clone());
+            let (entrance, warnings) = opened.map_err(StartError::Access)?;
+            warn_of(&warnings);
+            entrances.push(Arc::new(entrance));
+        }
         let mut listeners = Vec::new();
         let mut mqtt_addresses = Vec::new();
         for (index, wanted) in settings.listeners.iter().enumerate() {
@@ -126,7 +140,7 @@ impl Server {
         let hook = || Hook::new(ledger.clone(), metrics.clone());
         let broker = Arc::new(Broker::new(
             settings.limits,
-            access,
+            access.clone(),
             metrics.clone(),
             clock,
             route.clone(),
@@ -134,7 +148,26 @@ impl Server {
             hook(),
         ));
         let hook = hook();
-        Ok(Self { broker, ledger, hook, health, listeners, mqtt_addresses, http_address, http, route })
+        Ok(Self {
+            broker,
+            ledger,
+            hook,
+            health,
+            access,
+            crowd,
+            listeners,
+            entrances,
+            mqtt_addresses,
+            http_address,
+            http,
+            route,
+        })
+    }
+
+    /// What reads the files again while the broker runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader { broker: self.broker.clone(), access: self.access.clone(), entrances: self.entrances.clone().into() }
     }
 
     /// Where MQTT clients connect, in the order of the settings.
@@ -159,9 +192,10 @@ impl Server {
         let deadlines = tokio::spawn(self.broker.clone().run_deadlines());
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
-        for (listener, address) in self.listeners.into_iter().zip(&self.mqtt_addresses) {
-            tracing::info!(protocol = "mqtt", %address, "listening");
-            tokio::spawn(listener::accept(listener, self.broker.clone(), stop.clone(), tasks.clone()));
+        let entrances = self.listeners.into_iter().zip(self.entrances).zip(&self.mqtt_addresses);
+        for ((listener, entrance), address) in entrances {
+            tracing::info!(protocol = entrance.protocol.as_str(), %address, "listening");
+            tokio::spawn(listener::accept(listener, entrance, self.broker.clone(), stop.clone(), tasks.clone()));
         }
         tracing::info!(protocol = "http", address = %self.http_address, "listening");
 
@@ -178,7 +212,7 @@ impl Server {
             }
         };
 
-        tracing::info!(connections = self.broker.sockets(), "stopping");
+        tracing::info!(connections = self.crowd.sockets(), "stopping");
         self.health.not_ready(Reason::Stopping, "the broker is stopping");
         stop.cancel();
         tasks.close();
@@ -190,13 +224,68 @@ impl Server {
         });
         self.broker.shut_down();
         if drained.await.is_err() {
-            tracing::warn!(connections = self.broker.sockets(), "some connections did not end in time");
+            tracing::warn!(connections = self.crowd.sockets(), "some connections did not end in time");
         }
         housekeeping.abort();
         deadlines.abort();
         self.http.stop();
         tracing::info!("stopped");
         ended
+    }
+}
+
+/// Whether clients without a user name are let in through this listener.
+fn admits_anonymous(settings: &Settings, listener: &Listener) -> bool {
+    let access = &settings.access;
+    // Behind a load balancer on this machine everybody may be.
+    let only_this_machine = is_local(listener.bind) && !listener.proxy_protocol;
+    listener.allow_anonymous.unwrap_or(
+        access.allow_anonymous || (access.password_file.is_none() && listener.client_ca.is_none() && only_this_machine),
+    )
+}
+
+fn warn_of(flaws: &[Flaw]) {
+    for flaw in flaws {
+        tracing::warn!("{flaw}");
+    }
+}
+
+/// Reads the files again that may change while the broker runs: passwords, rules, certificates and keys.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    broker: Arc<Broker>,
+    access: Arc<Access>,
+    entrances: Arc<[Arc<Entrance>]>,
+}
+
+impl Reloader {
+    /// Reads them; what cannot be used changes nothing, and the log says so. It waits for files.
+    pub fn reload(&self) {
+        for entrance in &self.entrances[..] {
+            let protocol = entrance.protocol.as_str();
+            match entrance.reload() {
+                None => {}
+                Some(Ok(warnings)) => {
+                    warn_of(&warnings);
+                    tracing::info!(protocol, "certificate and key are read again, for connections from now on");
+                }
+                Some(Err(flaws)) => report(&flaws, "the listener's old certificate and key stay in force"),
+            }
+        }
+        match self.access.reload() {
+            Ok(()) => {
+                warn_of(&self.access.warnings());
+                self.broker.recheck_all();
+                tracing::info!("passwords and rules are read again, and every session is checked by them");
+            }
+            Err(flaws) => report(&flaws, "the old passwords and rules stay in force"),
+        }
+    }
+}
+
+fn report(flaws: &[Flaw], consequence: &str) {
+    for flaw in flaws {
+        tracing::error!("{flaw}; {consequence}");
     }
 }
 
