@@ -5,7 +5,7 @@
 
 use crate::access::{self, Access, Door, Flaw};
 use crate::clock::Clock;
-use crate::config::{Listener, Settings, is_local};
+use crate::config::Settings;
 use crate::hook::Hook;
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Ledger, Now};
@@ -104,7 +104,7 @@ impl Server {
         let crowd = Crowd::new(&settings.limits);
         let mut entrances = Vec::new();
         for listener in &settings.listeners {
-            let door = Door { anonymous: admits_anonymous(&settings, listener), role: listener.role };
+            let door = Door { anonymous: settings.admits_anonymous(listener), role: listener.role };
             let opened = Entrance::open(listener, &settings.limits, door, crowd.clone());
             let (entrance, warnings) = opened.map_err(StartError::Access)?;
             warn_of(&warnings);
@@ -232,16 +232,6 @@ impl Server {
         tracing::info!("stopped");
         ended
     }
-}
-
-/// Whether clients without a user name are let in through this listener.
-fn admits_anonymous(settings: &Settings, listener: &Listener) -> bool {
-    let access = &settings.access;
-    // Behind a load balancer on this machine everybody may be.
-    let only_this_machine = is_local(listener.bind) && !listener.proxy_protocol;
-    listener.allow_anonymous.unwrap_or(
-        access.allow_anonymous || (access.password_file.is_none() && listener.client_ca.is_none() && only_this_machine),
-    )
 }
 
 fn warn_of(flaws: &[Flaw]) {
