@@ -12,8 +12,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use dockgate::access::Flaw;
 use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local};
-use dockgate::server::{Reloader, Server};
+use dockgate::files::{Files, Reloader};
+use dockgate::server::{Server, StartError};
 use dockgate::{logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -72,13 +74,30 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_SETTINGS);
         }
     };
-    if matches!(command, Command::Check(_)) { finish(check(&loaded)) } else { finish(serve(loaded)) }
+    if !matches!(command, Command::Check(_)) {
+        return finish(serve(loaded));
+    }
+    match Files::open(&loaded.settings) {
+        Ok(files) => finish(check(&loaded, &files)),
+        Err(flaws) => wrong(&flaws),
+    }
+}
+
+/// The files that the settings name cannot be used.
+fn wrong(flaws: &[Flaw]) -> ExitCode {
+    for flaw in flaws {
+        eprintln!("{flaw}");
+    }
+    ExitCode::from(WRONG_SETTINGS)
 }
 
 fn finish(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(StartError::Files(flaws)) = error.downcast_ref() {
+                return wrong(flaws);
+            }
             eprintln!("dockgate: {error:#}");
             ExitCode::FAILURE
         }
@@ -155,11 +174,11 @@ async fn exit_at(mut signal: Signal) {
     std::process::exit(INTERRUPTED);
 }
 
-fn check(loaded: &Loaded) -> anyhow::Result<()> {
-    io::stdout().write_all(summary(loaded).as_bytes()).context("the summary cannot be written")
+fn check(loaded: &Loaded, files: &Files) -> anyhow::Result<()> {
+    io::stdout().write_all(summary(loaded, files).as_bytes()).context("the summary cannot be written")
 }
 
-fn summary(Loaded { settings, warnings }: &Loaded) -> String {
+fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
     let mut text = String::from("OK: these settings can be used\n");
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
@@ -180,7 +199,8 @@ fn summary(Loaded { settings, warnings }: &Loaded) -> String {
         Scope::Module => "module of a gateway",
     };
     line(format_args!("uploads: one at a time on a {scope}; {policy}"));
-    for warning in warnings.iter().map(ToString::to_string).chain(files_warning(settings)) {
+    let of_files = files.warnings.iter().map(ToString::to_string).chain(files_warning(settings));
+    for warning in warnings.iter().map(ToString::to_string).chain(of_files) {
         line(format_args!("warning: {warning}"));
     }
     text
