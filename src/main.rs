@@ -22,6 +22,8 @@ use tracing::{info, warn};
 
 /// Exit code for settings that cannot be used; clap uses the same for the command line.
 const WRONG_SETTINGS: u8 = 2;
+/// Files that the process has open beside its connections: listeners, the log, the runtime's own.
+const OWN_FILES: u64 = 64;
 /// What shells report for a process that SIGINT has ended (128 + 2).
 const INTERRUPTED: i32 = 130;
 
@@ -107,8 +109,12 @@ fn finish(outcome: anyhow::Result<()>) -> ExitCode {
 fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
     logging::init(&settings.log)?;
     // A connection is an open file, and the usual soft limit of 1,024 is for programs that still use select().
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        warn!(%error, "the limit on open files cannot be raised");
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => {
+            let connections = files.saturating_sub(OWN_FILES).min(settings.limits.connections as u64);
+            info!(files, connections, "this many files may be open, which allows this many connections");
+        }
+        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
     }
     for warning in warnings.iter().map(ToString::to_string).chain(files_warning(&settings)) {
         warn!("{warning}");
@@ -239,11 +245,11 @@ fn reach(address: SocketAddr) -> String {
 
 /// Connections are open files, of which this process may have too few.
 fn files_warning(settings: &Settings) -> Option<String> {
-    let (connections, files) = (settings.limits.connections, open_files_limit()?);
+    let (connections, files) = (settings.limits.connections, open_files_limit()?.saturating_sub(OWN_FILES as usize));
     (files < connections).then(|| {
         format!(
-            "limits.connections = {connections}, but this process may open only {files} files: raise ulimit -n \
-             (LimitNOFILE)"
+            "limits.connections = {connections}, but the files that this process may open allow only {files}: raise \
+             ulimit -n (LimitNOFILE)"
         )
     })
 }
