@@ -78,7 +78,46 @@ struct Node {
     /// Below `+`.
     any: Option<Box<Node>>,
     placeholders: Vec<(Placeholder, Node)>,
-    names: AHashMap<Box<str>, Node>,
+    names: Names,
+}
+
+/// So many names are compared one by one; to look a name up by its hash takes longer then.
+const FEW: usize = 8;
+
+/// What is below each name.
+#[derive(Debug, Default)]
+struct Names {
+    few: Vec<(Box<str>, Node)>,
+    /// All of them, if they are not few.
+    many: AHashMap<Box<str>, Node>,
+}
+
+impl Names {
+    #[inline]
+    fn get(&self, name: &str) -> Option<&Node> {
+        if self.many.is_empty() {
+            self.few.iter().find(|(known, _)| **known == *name).map(|(_, node)| node)
+        } else {
+            self.many.get(name)
+        }
+    }
+
+    fn insert(&mut self, name: &str) -> &mut Node {
+        if !self.many.is_empty() || self.few.len() == FEW {
+            self.many.extend(self.few.drain(..));
+            return self.many.entry(name.into()).or_default();
+        }
+        let at = self.few.iter().position(|(known, _)| **known == *name).unwrap_or_else(|| {
+            self.few.push((name.into(), Node::default()));
+            self.few.len() - 1
+        });
+        &mut self.few[at].1
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
+        let few = self.few.iter().map(|(name, node)| (&**name, node));
+        few.chain(self.many.iter().map(|(name, node)| (&**name, node)))
+    }
 }
 
 impl RuleTree {
@@ -99,7 +138,7 @@ impl RuleTree {
                 "+" => node.any.get_or_insert_default(),
                 name => match placeholder(name) {
                     Some(placeholder) => node.below_placeholder(placeholder),
-                    None => node.names.entry(name.into()).or_default(),
+                    None => node.names.insert(name),
                 },
             };
         }
@@ -203,7 +242,7 @@ impl Node {
             }
         }
         if level == "+" {
-            for (name, node) in &self.names {
+            for (name, node) in self.names.iter() {
                 if is_open(name, first) {
                     found |= node.overlapping(levels.clone(), false, subject);
                 }
@@ -350,6 +389,18 @@ mod tests {
         ] {
             assert_eq!(covers(rule, topic), expected, "{rule} and {topic}");
         }
+    }
+
+    #[test]
+    fn many_names_on_a_level_are_all_found() {
+        let filters: Vec<String> = (0..3 * FEW).map(|number| format!("a/{number}/b")).collect();
+        let tree = tree(&filters.iter().chain(&filters).map(String::as_str).collect::<Vec<_>>());
+        for filter in &filters {
+            assert!(tree.covering(Levels::of(filter), &Bob).has(Modes::READ), "{filter}");
+        }
+        assert!(!tree.covering(Levels::of("a/x/b"), &Bob).has(Modes::READ));
+        assert!(tree.overlapping(Levels::of("a/+/b"), &Bob).has(Modes::READ));
+        assert!(!tree.overlapping(Levels::of("a/+/c"), &Bob).has(Modes::READ));
     }
 
     #[test]
