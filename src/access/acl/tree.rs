@@ -329,7 +329,8 @@ mod tests {
         filter.len() == topic.len()
     }
 
-    /// All topics of up to four levels; `z` stands for whatever no filter names.
+    /// All topics of up to four levels; `z` stands for whatever no filter names. MQTT has no empty topic, but to the tree it is
+    /// one, so that `/+/#` does not cover `/#`; this makes an answer weaker, never wrong.
     fn topics() -> Vec<String> {
         let names = ["a", "b", "", "$s", "z"];
         let mut all: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -338,10 +339,10 @@ mod tests {
             longest = longest.iter().flat_map(|topic| names.map(|name| format!("{topic}/{name}"))).collect();
             all.extend_from_slice(&longest);
         }
-        all.retain(|topic| !topic.is_empty());
         all
     }
 
+    /// Up to three levels and a `#`, or a lone `#` (in the place of `a/#`).
     fn filter(levels: &'static [&'static str]) -> impl Strategy<Value = String> {
         (prop::collection::vec(prop::sample::select(levels), 1..4), any::<bool>())
             .prop_map(|(levels, hash)| levels.join("/") + if hash { "/#" } else { "" })
