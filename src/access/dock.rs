@@ -60,7 +60,7 @@ fn tree(rules: &[(&str, Modes)]) -> RuleTree {
     tree
 }
 
-/// The topic on which a gateway announces its aircraft.
+/// The gateway that announces its aircraft on this topic, if it is for that.
 pub(super) fn status_of(topic: &str) -> Option<&str> {
     topic.strip_prefix("sys/product/")?.strip_suffix("/status")
 }

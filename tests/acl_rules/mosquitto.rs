@@ -42,7 +42,7 @@ impl Mosquitto {
         let free: Vec<TcpListener> =
             files.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let listeners: Vec<_> = free.iter().map(|free| free.local_addr().expect("it is bound")).collect();
-        let mut settings = "per_listener_settings true\nuser root\nlog_dest none\n".to_owned();
+        let mut settings = "per_listener_settings true\nuser root\nlog_dest none\nset_tcp_nodelay true\n".to_owned();
         for (address, content) in listeners.iter().zip(files) {
             let path = directory.join(format!("{}.acl", address.port()));
             fs::write(&path, format!("{content}{WITNESS}")).expect("the directory is ours");

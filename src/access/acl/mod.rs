@@ -5,10 +5,11 @@
 //! each `pattern` for all clients. A client's own rules decide first, and only if they say nothing about a topic the patterns do;
 //! among its own rules, and again among the patterns, one with `deny` comes before the others.
 //!
-//! Three things differ, on purpose. Mosquitto lets everybody subscribe to everything and looks at the rules when it delivers;
+//! Four things differ, on purpose. Mosquitto lets everybody subscribe to everything and looks at the rules when it delivers;
 //! here a subscription that could never deliver anything is refused. A name that has a `/` or is empty stands for no level,
 //! and `%u` or `%c` at the first level for none that begins with `$`, as in Mosquitto after 2.0 and as the manual has it ("must
-//! be the only text for that level of hierarchy"); Mosquitto 2.0 puts the name into the text, `/` and all. And rules that Mosquitto
+//! be the only text for that level of hierarchy"); Mosquitto 2.0 puts the name into the text, `/` and all. A user name counts
+//! only if it was proved; Mosquitto without a password file takes it on trust. And rules that Mosquitto
 //! reads without a word though they cannot mean what they say (`topic read` without a topic, `pattern a/x%u`) are errors.
 
 pub(super) mod levels;
