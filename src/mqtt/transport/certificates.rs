@@ -42,13 +42,9 @@ impl Findings {
 
     /// The certificate chain and the key of a listener.
     pub(super) fn identity(&mut self, chain: &Path, key: &Path, provider: &CryptoProvider) -> Option<CertifiedKey> {
-        let certificates = self.certificates(chain);
-        if let Some(certificates) = &certificates {
-            self.check_chain(chain, certificates);
-        }
+        let certificates = self.certificates(chain).filter(|certificates| self.check_chain(chain, certificates));
         let private = self.private_key(key)?;
-        let fits = CertifiedKey::from_der(certificates?, private, provider);
-        match fits {
+        match CertifiedKey::from_der(certificates?, private, provider) {
             Ok(identity) => Some(identity),
             Err(rustls::Error::InconsistentKeys(_)) => self.error(
                 key,
@@ -120,8 +116,8 @@ impl Findings {
         }
     }
 
-    /// Whether clients will take the chain, as far as that can be seen from here.
-    fn check_chain(&mut self, path: &Path, chain: &[CertificateDer<'_>]) {
+    /// Looks at what clients will look at, as far as that can be seen from here. Says whether the certificates are any.
+    fn check_chain(&mut self, path: &Path, chain: &[CertificateDer<'_>]) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let mut parsed: Vec<X509Certificate<'_>> = Vec::new();
@@ -129,7 +125,7 @@ impl Findings {
             let number = index + 1;
             let Ok((_, certificate)) = parse_x509_certificate(der) else {
                 self.error::<()>(path, format!("certificate {number} is none"), "give a PEM file that is whole");
-                return;
+                return false;
             };
             self.check_dates(path, number, &certificate, now);
             if parsed.last().is_some_and(|before| before.issuer() != certificate.subject()) {
@@ -148,6 +144,7 @@ impl Findings {
                 "get one from an authority that docks and backends know",
             );
         }
+        true
     }
 
     fn check_dates(&mut self, path: &Path, number: usize, certificate: &X509Certificate<'_>, now: i64) {
