@@ -55,7 +55,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn take(broker: &Arc<Broker>, count: fn(&Broker) -> &AtomicUsize, most: usize) -> Option<Self> {
+    pub(super) fn take(broker: &Arc<Broker>, count: fn(&Broker) -> &AtomicUsize, most: usize) -> Option<Self> {
         let one_more = |taken| (taken < most).then_some(taken + 1);
         count(broker).fetch_update(Relaxed, Relaxed, one_more).ok()?;
         Some(Self { broker: broker.clone(), count })

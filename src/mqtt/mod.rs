@@ -24,6 +24,7 @@ mod retained;
 mod session;
 mod sessions;
 mod shared;
+mod stream;
 mod subscriptions;
 mod terms;
 pub mod topic;
@@ -31,3 +32,4 @@ mod traffic;
 mod wire;
 
 pub use broker::Broker;
+pub use stream::serve;
