@@ -8,5 +8,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod corpus;
+mod ground;
+mod notation;
+mod packets;
 mod short;
 mod targets;
