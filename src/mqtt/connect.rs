@@ -9,7 +9,7 @@ use super::topic;
 use super::wire::{Frame, Reader};
 use crate::access::{Denied, Secret};
 use crate::message::{Message, NEVER, Parts, QoS};
-use crate::metrics::{ConnectRefusal, Version};
+use crate::metrics::{ConnectRefusal, Limit, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use rmqtt_codec::error::DecodeError;
@@ -54,11 +54,13 @@ pub(super) struct Refusal {
     /// For MQTT 3.1 and 3.1.1, which have codes for few causes; without one the connection is just closed.
     pub(super) code_v3: Option<v3::ConnectAckReason>,
     pub(super) text: &'static str,
+    /// The limit that it is over, if it is that.
+    pub(super) limit: Option<Limit>,
 }
 
 impl Refusal {
     fn new(version: Version, why: ConnectRefusal, code: ConnectAckReason, text: &'static str) -> Self {
-        Self { version: Some(version), why, code, code_v3: None, text }
+        Self { version: Some(version), why, code, code_v3: None, text, limit: None }
     }
 
     fn with_v3(self, code_v3: v3::ConnectAckReason) -> Self {
@@ -67,13 +69,18 @@ impl Refusal {
 
     /// No CONNECT at all: there is nobody to answer to (MQTT-3.1.0-1).
     pub(super) const fn silent(why: ConnectRefusal, text: &'static str) -> Self {
-        Self { version: None, why, code: ConnectAckReason::ProtocolError, code_v3: None, text }
+        Self { version: None, why, code: ConnectAckReason::ProtocolError, code_v3: None, text, limit: None }
     }
 
     /// The broker has no place for one more.
-    pub(super) fn busy(version: Version) -> Self {
+    pub(super) fn busy(version: Version, limit: Limit) -> Self {
         Self::new(version, ConnectRefusal::Limit, ConnectAckReason::ServerBusy, "the broker is full")
             .with_v3(v3::ConnectAckReason::ServiceUnavailable)
+            .over(limit)
+    }
+
+    pub(super) const fn over(self, limit: Limit) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// The access rules do not let the client in.
@@ -105,7 +112,8 @@ impl Refusal {
                 "too many clients log in at once",
             ),
         };
-        Self::new(version, why, code, text).with_v3(code_v3)
+        let refusal = Self::new(version, why, code, text).with_v3(code_v3);
+        Self { limit: (denied == Denied::Busy).then_some(Limit::Logins), ..refusal }
     }
 
     /// The client may not publish its own will.
@@ -121,7 +129,7 @@ impl Refusal {
             DisconnectReasonCode::PacketTooLarge => ConnectAckReason::PacketTooLarge,
             _ => ConnectAckReason::MalformedPacket,
         };
-        Self::new(version, ConnectRefusal::Malformed, code, fault.why)
+        Self { limit: fault.limit, ..Self::new(version, ConnectRefusal::Malformed, code, fault.why) }
     }
 
     /// CONNACK, if there is one to send.
@@ -151,8 +159,12 @@ pub(super) fn read(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> 
     }
     check(frame.body, version, broker.limits.user_properties).map_err(|fault| Refusal::malformed(version, fault))?;
     let mut hello = if version == Version::V5 { read_v5(frame, broker)? } else { read_v3(frame, version, broker)? };
-    if hello.client_id.len() > broker.limits.client_id_length || hello.client_id.contains('\0') {
-        return Err(identifier(version, "the client identifier is over limits.client_id_length or has U+0000"));
+    if hello.client_id.len() > broker.limits.client_id_length {
+        let text = "the client identifier is longer than limits.client_id_length";
+        return Err(identifier(version, text).over(Limit::ClientIdLength));
+    }
+    if hello.client_id.contains('\0') {
+        return Err(identifier(version, "the client identifier has U+0000"));
     }
     if hello.client_id.is_empty() {
         hello.client_id = format!("auto-{}", uuid::Uuid::new_v4().simple()).into();
@@ -355,9 +367,10 @@ fn will_of(
     payload: &Bytes,
     properties: &[u8],
 ) -> Result<Will, Refusal> {
-    if !topic::is_name(topic, broker.topic_limits()) {
+    if let Err(unusable) = topic::check_name(topic, broker.topic_limits()) {
         let code = ConnectAckReason::TopicNameInvalid;
-        return Err(Refusal::new(version, ConnectRefusal::Will, code, "the will's topic is not valid"));
+        let refusal = Refusal::new(version, ConnectRefusal::Will, code, "the will's topic cannot be used");
+        return Err(Refusal { limit: unusable.limit(), ..refusal });
     }
     let (publisher, expires_at) = (0, NEVER);
     let message = Message::new(&Parts { qos, retain, publisher, expires_at, topic, properties, payload });

@@ -4,17 +4,17 @@ use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
 use super::listener::Place;
-use super::session::{Client, Session};
-use super::sessions::Joined;
-use super::terms::Will;
+use super::session::Client;
+use super::sessions::{Joined, NoSession};
 use super::wire;
-use crate::access::{Door, Login};
+use crate::access::{Denied, Door, Login};
 use crate::logging::RateLimit;
-use crate::metrics::ConnectRefusal;
+use crate::metrics::{AuthFailure, ConnectRefusal, Limit, Version};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -23,9 +23,6 @@ use tokio::time::timeout;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// CONNECT holds five strings of at most 64 KiB and properties: none is larger than this.
 const CONNECT_MAX: usize = 1 << 20;
-
-/// A client with its session, and the will that its last connection has left.
-type Admitted = (Hello, Client, (Joined, Option<(Arc<Session>, Will)>));
 
 /// Serves one client from CONNECT to the end.
 pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
@@ -40,22 +37,23 @@ where
         () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
     };
     let hello = match first {
-        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version)),
+        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version, Limit::Connections)),
         Ok(hello) => hello,
-        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
+        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")
+            .over(Limit::ConnectTimeout)),
     };
     let admitted = match hello {
         Ok(hello) => admit(&broker, hello, peer).await,
         Err(refusal) => Err(refusal),
     };
-    let (hello, client, (joined, old_will)) = match admitted {
+    let (hello, client, joined) = match admitted {
         Ok(joined) => joined,
         Err(refusal) => {
             drop(place);
             return refuse(&broker, read, write, peer, refusal).await;
         }
     };
-    if let Some((session, will)) = old_will {
+    if let Some((session, will)) = joined.old_will {
         // Whoever it goes to may be behind: CONNACK must not wait for it.
         let broker = broker.clone();
         tokio::spawn(async move { broker.publish_will(&session, will).await });
@@ -75,7 +73,7 @@ where
 }
 
 /// Lets the client in by the access rules, and gives it its session.
-async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Admitted, Refusal> {
+async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<(Hello, Client, Joined), Refusal> {
     let version = hello.terms.version;
     let login = Login {
         client_id: hello.client_id.clone(),
@@ -85,16 +83,39 @@ async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<Ad
         address: peer.ip(),
         door: Door { anonymous: true, role: None },
     };
-    let identity = broker.access.authenticate(login).await.map_err(|denied| Refusal::denied(version, denied))?;
+    let identity = broker.access.authenticate(login).await.map_err(|why| denied(broker, version, why))?;
+    let rules_version = broker.rules_version.load(Acquire);
     let rights = broker.access.rights(&identity);
     if hello.terms.will.as_ref().is_some_and(|will| !rights.may_publish(will.message.topic())) {
+        broker.metrics.auth_failure(AuthFailure::Publish);
         return Err(Refusal::will_not_allowed(version));
     }
     let client = Client { identity: Arc::new(identity), rights };
     match broker.join(&client, hello.clean, hello.terms.clone()) {
-        Ok(joined) => Ok((hello, client, joined)),
-        Err(_) => Err(Refusal::busy(version)),
+        Ok(joined) => {
+            if rules_version != broker.rules_version.load(Acquire) {
+                // They were read again meanwhile, and those who went through all sessions may have missed this one.
+                broker.recheck(&joined.session);
+            }
+            Ok((hello, client, joined))
+        }
+        Err(NoSession::Full) => Err(Refusal::busy(version, Limit::Sessions)),
+        Err(NoSession::OfAnother) => Err(denied(broker, version, Denied::Identifier)),
     }
+}
+
+fn denied(broker: &Broker, version: Version, why: Denied) -> Refusal {
+    let counted = match why {
+        Denied::NoCredentials => Some(AuthFailure::Anonymous),
+        Denied::UnknownUser => Some(AuthFailure::UnknownUser),
+        Denied::WrongPassword => Some(AuthFailure::WrongPassword),
+        Denied::Identifier => Some(AuthFailure::Identifier),
+        Denied::Busy => None,
+    };
+    if let Some(counted) = counted {
+        broker.metrics.auth_failure(counted);
+    }
+    Refusal::denied(version, why)
 }
 
 async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)
@@ -104,6 +125,9 @@ where
 {
     static REFUSED: RateLimit = RateLimit::per_second(5);
     broker.metrics.refused(refusal.why);
+    if let Some(limit) = refusal.limit {
+        broker.metrics.limit_hit(limit);
+    }
     if !matches!(refusal.why, ConnectRefusal::Closed)
         && let Some(suppressed) = REFUSED.allow()
     {
@@ -151,7 +175,9 @@ async fn handshake<R: AsyncRead + Unpin>(
                 return hello;
             }
             Ok(None) => {}
-            Err(fault) => return Err(Refusal::silent(ConnectRefusal::TooLarge, fault.why)),
+            Err(fault) => {
+                return Err(Refusal { limit: fault.limit, ..Refusal::silent(ConnectRefusal::TooLarge, fault.why) });
+            }
         }
         input.reserve(READ_MIN);
         match read.read_buf(input).await {

@@ -88,9 +88,20 @@ impl BrokerProcess {
     /// Sends SIGTERM.
     #[track_caller]
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP: the files that the settings name are read again.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        self.signal("-HUP");
+    }
+
+    #[track_caller]
+    fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("our own process").id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.expect("kill runs").success(), "SIGTERM was not sent");
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill runs").success(), "{name} was not sent");
     }
 
     /// Waits for the end of the process.
