@@ -5,8 +5,9 @@
 //! nothing else: a list of
 //! - `1000 PUBACK 10`: so many answers with this reason code (hex; for SUBACK and UNSUBACK, so many codes). A PUBLISH has
 //!   its QoS there;
+//! - `any PUBLISH 00`: as many of these as there are;
 //! - at the end, `alive`: the connection goes on; or `closed` or `told 82`: it is closed, and if a reason is told, or where
-//!   it must be told, it is this one. `refused` and a code is a CONNACK, and the end.
+//!   it must be told, it is one of these.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::corpus::{self, Case};
 use crate::ground::Ground;
 use crate::notation;
 
-/// How long a case may take; only one that fails takes so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the next answer may take; only a case that fails waits so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The packet identifier of the UNSUBSCRIBE that asks whether everything has been answered.
 const LAST: u16 = 0xfffe;
 
@@ -58,7 +59,7 @@ fn version_of(bytes: &[u8]) -> Version {
 
 /// Sends, takes the answers at the same time, and compares them.
 fn converse(mut wire: Wire, bytes: &[u8], then: &str) {
-    let (counts, end) = wanted(then);
+    let Wanted { wants, any, end } = wanted(then);
     let asks = end.is_none();
     let mut writer = wire.stream.try_clone().expect("a socket can be shared");
     let version = wire.version;
@@ -71,9 +72,14 @@ fn converse(mut wire: Wire, bytes: &[u8], then: &str) {
             // The broker may close the connection before it has read all.
             writer.write_all(bytes).and_then(|()| writer.write_all(&asked.unwrap_or_default())).ok();
         });
+        let mut is_marked = false;
         let closed = loop {
+            // Messages may come after the answer to what was sent after them.
+            if is_marked && wants.iter().all(|(label, count)| found.get(label).copied().unwrap_or_default() >= *count) {
+                break false;
+            }
             match wire.wait(PATIENCE) {
-                Wait::Answer(Answer::Unsuback(LAST, _)) => break false,
+                Wait::Answer(Answer::Unsuback(LAST, _)) => is_marked = true,
                 Wait::Answer(Answer::Disconnect(code, _)) => told = Some(code),
                 Wait::Answer(Answer::Connack(connack)) if connack.code != 0 => told = Some(connack.code),
                 Wait::Answer(answer) => {
@@ -82,12 +88,13 @@ fn converse(mut wire: Wire, bytes: &[u8], then: &str) {
                     }
                 }
                 Wait::Closed => break true,
-                Wait::Nothing => panic!("neither an answer nor a close; so far {found:02x?}"),
+                Wait::Nothing => panic!("neither an answer nor a close; so far {found:?}"),
             }
         };
         assert_eq!(closed, !asks, "closed, or not; told {told:02x?}, answers {found:?}");
     });
-    assert_eq!(found, counts, "the answers");
+    found.retain(|label, _| !any.contains(label));
+    assert_eq!(found, wants, "the answers");
     match end {
         None => wire.expect_alive(),
         Some(End { must_tell, codes }) => {
@@ -97,31 +104,40 @@ fn converse(mut wire: Wire, bytes: &[u8], then: &str) {
     }
 }
 
-/// How a connection ends.
+/// What must come.
+#[derive(Debug, Default)]
+struct Wanted {
+    wants: BTreeMap<String, usize>,
+    /// What may come as often as it likes.
+    any: Vec<String>,
+    /// How the connection ends; none if it goes on.
+    end: Option<End>,
+}
+
 #[derive(Debug)]
 struct End {
     must_tell: bool,
     codes: Vec<u8>,
 }
 
-fn wanted(then: &str) -> (BTreeMap<String, usize>, Option<End>) {
-    let mut counts = BTreeMap::new();
-    let mut end = None;
+fn wanted(then: &str) -> Wanted {
+    let mut wanted = Wanted::default();
     for item in then.split(',').map(str::trim) {
         let (first, rest) = item.split_once(' ').unwrap_or((item, ""));
         match first {
             "alive" => {}
             "closed" | "told" => {
                 let codes = rest.split_whitespace().map(|code| u8::from_str_radix(code, 16).expect("a code in hex"));
-                end = Some(End { must_tell: first == "told", codes: codes.collect() });
+                wanted.end = Some(End { must_tell: first == "told", codes: codes.collect() });
             }
+            "any" => wanted.any.push(rest.to_owned()),
             count => {
                 let count: usize = count.parse().unwrap_or_else(|_| panic!("{item}: how many?"));
-                counts.insert(rest.to_owned(), count);
+                wanted.wants.insert(rest.to_owned(), count);
             }
         }
     }
-    (counts, end)
+    wanted
 }
 
 /// How an answer is counted.

@@ -52,9 +52,9 @@ impl Bench {
             let broker = broker();
             tokio::spawn(broker.clone().run_deadlines());
             let mut speaker = Client::new(&broker, Some(V5));
-            speaker.send(&Connect::new(V5, "speaker").bytes()).await;
+            speaker.send(&witness(0).bytes()).await;
             let mut listener = Client::new(&broker, Some(V5));
-            listener.send(&Connect::new(V5, "listener").bytes()).await;
+            listener.send(&witness(1).bytes()).await;
             listener.send(&subscribe(V5, 1, &[], &[("witness/exact", 1), ("witness/+/wild", 1)])).await;
             speaker.expect(|answer| matches!(answer, Answer::Connack(_))).await;
             listener.expect(|answer| matches!(answer, Answer::Suback(1, _))).await;
@@ -121,6 +121,11 @@ impl Inbox {
         }
         answers
     }
+}
+
+/// Its identifier is none that an input could hit upon: then it would be taken over, and rightly so.
+fn witness(number: u8) -> Connect {
+    Connect::new(V5, &format!("witness-{number}-7d1c6c5e-0c2c-4c09-9c93-2f1f3f0e8a55")).keep_alive(0)
 }
 
 /// The far end of a connection.
