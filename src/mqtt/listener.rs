@@ -129,7 +129,7 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Self> {
+    pub(super) fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Self> {
         let Some(socket) = entrance.crowds.socket() else {
             refused(broker, peer, entrance, &Refused::full("there are too many connections"));
             return None;

@@ -27,6 +27,7 @@ mod retained;
 mod session;
 mod sessions;
 mod shared;
+mod stream;
 mod subscriptions;
 mod terms;
 pub mod topic;
@@ -35,3 +36,4 @@ pub mod transport;
 mod wire;
 
 pub use broker::Broker;
+pub use stream::serve;
