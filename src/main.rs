@@ -1,7 +1,9 @@
 //! The command line of dockgate.
 //!
-//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, 2 if the
-//! command line or the settings are wrong.
+//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
+//! could not do what it is for, 2 if the command line or the settings are wrong.
+
+mod passwd;
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -49,6 +51,8 @@ enum Command {
     Check(SettingsFile),
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Set a user's password in a password file, or delete the user.
+    Passwd(passwd::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
     };
     let file = match command {
         Command::Demo => return finish(demo()),
+        Command::Passwd(arguments) => return passwd::run(&arguments),
         Command::Serve(ref file) | Command::Check(ref file) => file.config.as_deref(),
     };
     let loaded = match Settings::load(file) {
