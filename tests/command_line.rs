@@ -178,7 +178,7 @@ fn an_open_listener_without_leave_is_refused_with_the_reason() {
 fn the_help_names_every_command() {
     let output = dockgate(&["--help"], &[]);
     assert_eq!(output.status.code(), Some(0));
-    for command in ["serve", "check", "demo", "--config", "--test-config"] {
+    for command in ["serve", "check", "demo", "import-mosquitto", "--config", "--test-config"] {
         assert!(stdout(&output).contains(command), "{command}");
     }
 }
