@@ -161,9 +161,13 @@ impl Broker {
         let mut listener = from.settings(files.password_file.is_some());
         let security = if self.per_listener_settings { from.security.clone() } else { self.security.clone() };
         let own = from.security.allow_anonymous.or(security.allow_anonymous);
-        let anonymous = own.unwrap_or(local_only);
+        let anonymous = own.unwrap_or(local_only && !listener.is_reached_by_others());
         if settings.admits_anonymous(&listener) != anonymous {
             listener.allow_anonymous = Some(anonymous);
+        }
+        if own.is_none() && !local_only && files.password_file.is_none() && listener.client_ca.is_none() {
+            let said = "allow_anonymous is not given: Mosquitto 2 lets nobody in here, Mosquitto 1 everybody";
+            from.lost.push(said.to_owned());
         }
         for plugin in security.plugins.iter().chain(self.security.plugins.iter().filter(|_| self.per_listener_settings))
         {

@@ -124,6 +124,8 @@ fn a_listener_that_would_let_in_more_than_mosquitto_does_is_left_out_with_the_re
     let tls = "certfile /c\nkeyfile /k\n";
     for (conf, reason) in [
         ("listener 1883\n", "nothing says who may use it"),
+        ("enable_proxy_protocol 2\n", "through its proxy, other machines reach this listener"),
+        ("listener 1883 127.0.0.1\nmount_point a/\n", "topics are not prefixed"),
         ("listener 0 /run/mosquitto.sock\nallow_anonymous true\n", "Unix sockets"),
         ("listener 70000\nallow_anonymous true\n", "not a port"),
         ("listener 1883 broker.local\nallow_anonymous true\n", "\"broker.local\" is a name"),
@@ -318,9 +320,59 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
+fn what_mosquitto_1_and_2_do_differently_is_said() {
+    let said = "# - allow_anonymous is not given: Mosquitto 2 lets nobody in here, Mosquitto 1 everybody\n";
+    for (conf, is_said) in [
+        ("listener 1883 127.0.0.1\n", true),
+        ("listener 1883 127.0.0.1\nallow_anonymous false\n", false),
+        ("listener 1883 127.0.0.1\npassword_file /p\n", false),
+        ("", false),
+    ] {
+        assert_eq!(import(conf).0.contains(said), is_said, "{conf}");
+    }
+}
+
+#[test]
 fn relative_paths_stay_and_are_explained() {
     let (text, _) = import("password_file passwd\n");
     assert!(text.contains("password_file = \"passwd\"") && text.contains("# Relative paths start from"), "{text}");
     assert!(!import("password_file /passwd\n").0.contains("Relative"));
     assert!(import("password_file /etc/\"my\" passwd\n").0.contains(r#"/etc/"my" passwd"#));
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_the_lines_say_together_the_outcome_can_be_used(
+        lines in proptest::collection::vec(
+            (proptest::sample::select(OPTIONS.split_whitespace().collect::<Vec<_>>()), proptest::sample::select(VALUES)),
+            0..20,
+        ),
+    ) {
+        let conf: String = lines.iter().map(|(option, value)| format!("{option} {value}\n")).collect();
+        let (text, settings) = import(&conf);
+        // Without a line that says so, no listener that others reach lets anonymous clients in.
+        if !conf.contains("anonymous true") && !conf.contains("anonymous 1") {
+            for listener in settings.listeners.iter().filter(|listener| listener.is_reached_by_others()) {
+                proptest::prop_assert!(!settings.admits_anonymous(listener), "{}\n{}", conf, text);
+            }
+        }
+    }
+}
+
+const VALUES: &[&str] = &[
+    "",
+    "x",
+    "true",
+    "false",
+    "-1",
+    "0",
+    "1",
+    "2",
+    "1883",
+    "1884 127.0.0.1",
+    "9001 ::",
+    "/x y",
+    "websockets",
+    "14d",
+    "4194304",
+];
