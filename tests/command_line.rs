@@ -113,7 +113,9 @@ fn check_reads_the_file_and_the_environment_and_warns_of_what_is_open() {
     assert!(text.contains("mqtt 0.0.0.0:1883: reached by every machine"), "{text}");
     assert!(text.contains("http 127.0.0.1:9999"), "{text}");
     assert!(text.contains("let through and counted"), "{text}");
-    assert!(text.contains("warning: 0.0.0.0:1883 is open to anybody"), "{text}");
+    let warning =
+        format!("warning: {path}:2: listeners[0].bind = 0.0.0.0:1883: whoever reaches 0.0.0.0:1883 is let in");
+    assert!(text.contains(&warning), "{text}");
 }
 
 #[test]

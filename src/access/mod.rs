@@ -1,32 +1,28 @@
 //! Who may connect, publish and read.
 //!
 //! [`Access`] holds one version of the rules at a time; [`Access::reload`] reads their files again and swaps them as a whole.
-//! `identity` is who a client is, `rights` what it may do, `secret` what must never be printed.
+//! `identity` is who a client is, `rights` what it may do, `secret` what must never be printed. What a client may do follows from
+//! `policy`, which is the ACL file (`acl`) and the `roles`, one of which is `dock`; `topology` is which aircraft belong to it.
 
+pub mod acl;
+mod dock;
 pub mod identity;
+pub mod policy;
 pub mod rights;
+pub mod roles;
 pub mod secret;
+pub mod topology;
 
 pub use identity::{Denied, Door, Identity, Login, Proof, Role, SerialNumber};
+pub use policy::Policy;
 pub use rights::{GatewayRights, Reading, Rights};
+pub use roles::Roles;
 pub use secret::Secret;
+pub use topology::Topology;
 
-use serde::{Deserialize, Serialize};
+use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// User names, in which `*` stands for any characters, by role. A name without `*` comes before one with it, and a longer one
-/// before a shorter one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Roles {
-    /// Docks.
-    pub dock: Vec<String>,
-    /// Backends.
-    pub backend: Vec<String>,
-    /// Observers.
-    pub observer: Vec<String>,
-}
 
 /// Where the rules come from.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +64,8 @@ impl std::fmt::Display for Flaw {
 #[derive(Debug)]
 pub struct Access {
     sources: Sources,
+    policy: ArcSwap<Policy>,
+    topology: Arc<Topology>,
 }
 
 impl Access {
@@ -76,7 +74,8 @@ impl Access {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn open(sources: Sources) -> Result<Self, Vec<Flaw>> {
-        Ok(Self { sources })
+        let policy = ArcSwap::from_pointee(Policy::open(&sources)?);
+        Ok(Self { sources, policy, topology: Arc::default() })
     }
 
     /// Reads the files again. If anything is wrong with them, nothing changes.
@@ -84,13 +83,14 @@ impl Access {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn reload(&self) -> Result<(), Vec<Flaw>> {
-        Self::open(self.sources.clone()).map(drop)
+        self.policy.store(Arc::new(Policy::open(&self.sources)?));
+        Ok(())
     }
 
     /// What is allowed in the files but deserves a second thought.
     #[must_use]
     pub fn warnings(&self) -> Vec<Flaw> {
-        Vec::new()
+        self.policy.load().warnings(None)
     }
 
     /// Lets a client in, or not. It may take a while.
@@ -115,6 +115,6 @@ impl Access {
     /// What a client may do.
     #[must_use]
     pub fn rights(&self, who: &Identity) -> Arc<Rights> {
-        Arc::new(Rights::everything(who))
+        Arc::new(self.policy.load().rights(who, &self.topology))
     }
 }

@@ -79,7 +79,7 @@ impl<R, W> Connection<R, W> {
         if publish.qos == QoS::ExactlyOnce {
             let id = publish.packet_id.unwrap_or(NonZeroU16::MIN);
             let v5 = self.version == Version::V5;
-            let most = if v5 { usize::from(self.broker.limits.receive_maximum) } else { usize::MAX };
+            let most = if v5 { usize::from(self.limits.receive_maximum) } else { usize::MAX };
             match self.session.receive(id, most) {
                 None => return Err(Fault::RECEIVE_MAXIMUM),
                 Some(true) => {}
@@ -127,14 +127,14 @@ impl<R, W> Connection<R, W> {
 
     /// The topic behind an alias (MQTT 5, 3.3.2.3.4), after `topic`, if there is one, has become it.
     fn resolve(&mut self, alias: u16, topic: &str) -> Result<ByteString, Fault> {
-        if alias == 0 || alias > self.broker.limits.topic_alias_maximum {
+        if alias == 0 || alias > self.limits.topic_alias_maximum {
             return Err(Fault::TOPIC_ALIAS);
         }
         if topic.is_empty() {
             let unknown = Fault::protocol("a topic alias that has not been defined");
             return self.aliases.get(&alias).cloned().ok_or(unknown);
         }
-        if topic.len() > self.broker.limits.topic_length {
+        if topic.len() > self.limits.topic_length {
             return Err(topic::Unusable::TooLong.into());
         }
         let topic: ByteString = topic.into();
@@ -148,7 +148,7 @@ impl<R, W> Connection<R, W> {
         if asked.is_some_and(|seconds| seconds > 0) && self.session.state().terms.expiry_ms == 0 {
             return End::Fault(Fault::protocol("a session expiry in DISCONNECT after 0 in CONNECT"));
         }
-        let expiry_ms = asked.map(|seconds| connect::expiry_ms(seconds, &self.broker));
+        let expiry_ms = asked.map(|seconds| connect::expiry_ms(seconds, &self.limits));
         let with_will = disconnect.reason_code != DisconnectReasonCode::NormalDisconnection;
         End::Client { expiry_ms, with_will }
     }

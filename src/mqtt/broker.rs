@@ -20,7 +20,7 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use dashmap::{DashMap, DashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio_util::sync::CancellationToken;
 
 /// The broker, as every connection sees it.
@@ -42,10 +42,6 @@ pub struct Broker {
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
-    /// Connections that have a place under `limits.connections`.
-    pub(super) connections: AtomicUsize,
-    /// Those, and the ones that are being refused or say good-bye.
-    pub(super) sockets: AtomicUsize,
     pub(super) account: Arc<Account>,
     keys: AtomicU64,
     /// Counts the versions of the access rules, so that connections notice a new one.
@@ -104,8 +100,6 @@ impl Broker {
             sessions: DashMap::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
-            connections: AtomicUsize::new(0),
-            sockets: AtomicUsize::new(0),
             account: Arc::new(Account::new(limits_total)),
             keys: AtomicU64::new(1),
             rules_version: AtomicU64::new(0),
@@ -121,7 +115,7 @@ impl Broker {
     /// What bounds topics and filters.
     #[must_use]
     pub fn topic_limits(&self) -> TopicLimits {
-        TopicLimits { length: self.limits.topic_length, levels: self.limits.topic_levels }
+        TopicLimits::of(&self.limits)
     }
 
     /// Takes one message in: everything that is published goes this way, wills and the broker's own answers too.
@@ -258,12 +252,6 @@ impl Broker {
                 link.kick(Kick::Shutdown);
             }
         }
-    }
-
-    /// Number of open sockets, those without CONNACK included.
-    #[must_use]
-    pub fn sockets(&self) -> usize {
-        self.sockets.load(Relaxed)
     }
 
     /// Brings the gauges up to date that would cost too much to keep so all the time.

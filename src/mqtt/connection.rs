@@ -12,13 +12,14 @@ use super::encode::{self, Ack, PublishHeader};
 use super::fault::Fault;
 use super::handshake::farewell;
 use super::link::{Kick, Link};
-use super::listener::Place;
 use super::pace::Pace;
 use super::session::{Client, Outgoing, Session};
 use super::sessions::Ending;
 use super::traffic::Traffic;
+use super::transport::crowd::Place;
 use super::wire::{self};
 use crate::access::{Identity, Rights};
+use crate::config::Limits;
 use crate::logging::RateLimit;
 use crate::message::Message;
 use crate::metrics::{Disconnect, Version};
@@ -77,6 +78,7 @@ pub(super) struct Connection<R, W> {
     link: Arc<Link>,
     pub(super) identity: Arc<Identity>,
     pub(super) rights: Arc<Rights>,
+    pub(super) limits: Arc<Limits>,
     /// The version of the access rules that `rights` are of.
     rules_version: u64,
     pub(super) version: Version,
@@ -119,7 +121,7 @@ where
         session: Arc<Session>,
         link: Arc<Link>,
     ) -> Self {
-        let pace = Pace::new(&broker.limits, Instant::now());
+        let pace = Pace::new(&who.limits, Instant::now());
         let rules_version = broker.rules_version.load(Acquire);
         let patience = (hello.keep_alive > 0).then(|| Duration::from_millis(u64::from(hello.keep_alive) * 1500));
         Self {
@@ -128,6 +130,7 @@ where
             link,
             identity: who.identity,
             rights: who.rights,
+            limits: who.limits,
             rules_version,
             version: hello.terms.version,
             problem_info: hello.problem_info,
@@ -213,7 +216,7 @@ where
         let mut traffic = Traffic::default();
         let mut arena = BytesMut::new();
         let (mut at, mut left) = (0, false);
-        let max_size = self.broker.limits.max_packet_size as usize;
+        let max_size = self.limits.max_packet_size as usize;
         let rules_version = self.broker.rules_version.load(Acquire);
         if rules_version != self.rules_version {
             self.rules_version = rules_version;
@@ -236,7 +239,7 @@ where
                 let all = input.len() - at + room;
                 arena = BytesMut::with_capacity(all.min(ARENA).max(room));
             }
-            let user_properties = self.broker.limits.user_properties;
+            let user_properties = self.limits.user_properties;
             let packet = wire::decode(frame, self.version, user_properties).map_err(End::Fault);
             if let Err(end) = packet.and_then(|packet| self.act(packet, &mut traffic, &mut arena)) {
                 break Err(end);
@@ -320,7 +323,7 @@ where
         if self.output.is_empty() || self.write_deadline.is_some() {
             return;
         }
-        let deadline = Instant::now() + self.broker.limits.write_timeout;
+        let deadline = Instant::now() + self.limits.write_timeout;
         self.write_deadline = Some(deadline);
         // Mostly the timer runs out earlier anyway; then it is set anew.
         if timer.deadline() > deadline {

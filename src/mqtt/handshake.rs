@@ -3,11 +3,12 @@
 use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
-use super::listener::Place;
+use super::listener::Arrival;
 use super::session::Client;
 use super::sessions::{Joined, NoSession};
 use super::wire;
-use crate::access::{Denied, Door, Login};
+use crate::access::{Denied, Login};
+use crate::config::Limits;
 use crate::logging::RateLimit;
 use crate::metrics::{AuthFailure, ConnectRefusal, Limit, Version};
 use bytes::{Buf, BytesMut};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 /// How long a client may take for its last bytes when the broker closes.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -25,25 +26,29 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const CONNECT_MAX: usize = 1 << 20;
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, peer: SocketAddr, place: Option<Place>)
+pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, mut arrival: Arrival)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
     let mut input = BytesMut::new();
-    let deadline = broker.limits.connect_timeout;
+    let peer = arrival.peer;
     let first = tokio::select! {
-        first = timeout(deadline, handshake(&broker, &mut read, &mut input)) => first,
+        first = timeout_at(arrival.deadline, handshake(&broker, &arrival.entrance.limits, &mut read, &mut input)) => first,
         () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
     };
+    let mut place = None;
     let hello = match first {
-        Ok(Ok(hello)) if place.is_none() => Err(Refusal::busy(hello.terms.version, Limit::Connections)),
-        Ok(hello) => hello,
+        Ok(Ok(hello)) => {
+            place = arrival.place();
+            if place.is_some() { Ok(hello) } else { Err(Refusal::busy(hello.terms.version, Limit::Connections)) }
+        }
+        Ok(Err(refusal)) => Err(refusal),
         Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")
             .over(Limit::ConnectTimeout)),
     };
     let admitted = match hello {
-        Ok(hello) => admit(&broker, hello, peer).await,
+        Ok(hello) => admit(&broker, hello, &mut arrival).await,
         Err(refusal) => Err(refusal),
     };
     let (hello, client, joined) = match admitted {
@@ -63,7 +68,7 @@ where
     tracing::debug!(%peer, client = &hello.client_id[..], protocol = version.as_str(), "connected");
 
     let mut output = BytesMut::new();
-    hello.accept(joined.present, &broker, &mut output);
+    hello.accept(joined.present, &client.limits, &mut output);
     let mut connection =
         Connection::new(broker, read, write, input, output, &hello, client, joined.session, joined.link);
     // A connection may be idle for months: what only CONNECT was about must not stay.
@@ -73,15 +78,15 @@ where
 }
 
 /// Lets the client in by the access rules, and gives it its session.
-async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<(Hello, Client, Joined), Refusal> {
+async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Result<(Hello, Client, Joined), Refusal> {
     let version = hello.terms.version;
     let login = Login {
         client_id: hello.client_id.clone(),
         username: hello.username.take(),
         password: hello.password.take(),
-        certificate_name: None,
-        address: peer.ip(),
-        door: Door { anonymous: true, role: None },
+        certificate_name: arrival.certificate_name.take(),
+        address: arrival.peer.ip(),
+        door: arrival.entrance.door,
     };
     let identity = broker.access.authenticate(login).await.map_err(|why| denied(broker, version, why))?;
     let rules_version = broker.rules_version.load(Acquire);
@@ -90,7 +95,7 @@ async fn admit(broker: &Broker, mut hello: Hello, peer: SocketAddr) -> Result<(H
         broker.metrics.auth_failure(AuthFailure::Publish);
         return Err(Refusal::will_not_allowed(version));
     }
-    let client = Client { identity: Arc::new(identity), rights };
+    let client = Client { identity: Arc::new(identity), rights, limits: arrival.entrance.limits.clone() };
     match broker.join(&client, hello.clean, hello.terms.clone()) {
         Ok(joined) => {
             if rules_version != broker.rules_version.load(Acquire) {
@@ -158,10 +163,11 @@ where
 /// Reads until CONNECT is whole; what comes after it stays in `input`.
 async fn handshake<R: AsyncRead + Unpin>(
     broker: &Broker,
+    limits: &Limits,
     read: &mut R,
     input: &mut BytesMut,
 ) -> Result<Hello, Refusal> {
-    let max_size = CONNECT_MAX.min(broker.limits.max_packet_size as usize);
+    let max_size = CONNECT_MAX.min(limits.max_packet_size as usize);
     loop {
         // Whoever doesn't begin with CONNECT need not be listened to any longer.
         if input.first().is_some_and(|byte| byte >> 4 != 1) {
@@ -170,7 +176,7 @@ async fn handshake<R: AsyncRead + Unpin>(
         match wire::next_frame(input, max_size) {
             Ok(Some(frame)) => {
                 let length = frame.bytes.len();
-                let hello = connect::read(frame, broker);
+                let hello = connect::read(frame, limits);
                 input.advance(length);
                 return hello;
             }

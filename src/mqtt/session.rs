@@ -61,6 +61,8 @@ pub(super) struct Subscription {
 pub(super) struct Client {
     pub(super) identity: Arc<Identity>,
     pub(super) rights: Arc<Rights>,
+    /// The limits of its listener.
+    pub(super) limits: Arc<Limits>,
 }
 
 impl Client {

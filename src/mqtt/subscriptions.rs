@@ -19,7 +19,8 @@ use std::sync::Arc;
 impl Broker {
     /// Subscribes a session; one answer a filter, in their order.
     pub(super) fn subscribe(&self, session: &Arc<Session>, packet: &Subscribe) -> Vec<SubscribeAckReason> {
-        if packet.filters.len() > self.limits.subscriptions_per_session {
+        let most = session.state().client.limits.subscriptions_per_session;
+        if packet.filters.len() > most {
             self.metrics.limit_hit(Limit::Subscriptions);
             return vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
         }
@@ -73,7 +74,7 @@ impl Broker {
         let group = filter.group.map(|name| self.join_group(name, filter.filter, session, options));
         let (before, overlapped) = {
             let mut state = session.state();
-            let room = state.subscriptions.len() < self.limits.subscriptions_per_session;
+            let room = state.subscriptions.len() < client.limits.subscriptions_per_session;
             if state.ended || (!room && !state.subscriptions.contains_key(&text)) {
                 drop(state);
                 if let Some(group) = &group {

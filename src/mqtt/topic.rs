@@ -1,5 +1,6 @@
 //! Topic names and topic filters: what is valid, and what matches what (MQTT 3.1.1 and 5, section 4.7).
 
+use crate::config::Limits;
 use crate::metrics::Limit;
 
 /// What bounds a topic name or filter besides the protocol itself.
@@ -35,6 +36,12 @@ impl Unusable {
 }
 
 impl TopicLimits {
+    /// Those of the settings.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self { length: limits.topic_length, levels: limits.topic_levels }
+    }
+
     fn check(self, text: &str) -> Result<(), Unusable> {
         if text.len() > self.length {
             Err(Unusable::TooLong)

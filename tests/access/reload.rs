@@ -8,7 +8,7 @@ fn a_client_whose_password_has_changed_has_to_prove_itself_again() {
     let (files, broker) = Files::fleet();
     let (mut dock, mut other) = (client(&broker, V5, DOCK), client(&broker, V311, OTHER));
     files.set_password(DOCK, "new");
-    broker.reload();
+    broker.hang_up();
     assert_eq!(dock.expect_closed(), Some(0x87));
     other.expect_alive();
     let (_, connack) = Wire::try_connect(broker.mqtt, &connect(V5, DOCK));
@@ -26,7 +26,7 @@ fn the_session_of_a_deleted_user_ends() {
     desk.leave();
     files.delete_user("backend");
     files.set_password("backend2", &password("backend2"));
-    broker.reload();
+    broker.hang_up();
     eventually("the session is gone", || metric(broker.http, "dockgate_sessions", "offline") == 0.0);
     // The identifier is free for another.
     let heir = Connect::persistent(V311, "desk").login("backend2", &password("backend2"));
@@ -48,7 +48,7 @@ fn what_a_client_may_not_read_any_more_does_not_reach_it() {
     alice.expect_message("queued");
 
     files.write_acl("user alice\ntopic read a/#\ntopic deny a/private\nuser bob\ntopic readwrite #\n");
-    broker.reload();
+    broker.hang_up();
     eventually("the rules are in force", || alice.publish(&Publish::new("x", "x").qos(1, 1)) == 0x87);
     for topic in ["b", "a/private", "x/shared", "a/public"] {
         bob.publish(&Publish::new(topic, topic).qos(1, 1));
@@ -69,7 +69,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     let mut alice = client(&broker, V5, "alice");
     files.write_acl("user alice\ntopic readwrite b/#\ntopc read a\n");
     files.set_password("alice", "changed");
-    broker.reload();
+    broker.hang_up();
     eventually("the mistake is logged", || broker.log().contains("acl:3"));
     assert_eq!(alice.publish(&Publish::new("a", "x").qos(1, 1)), 0x10);
     // Nothing of the new files counts, the good one neither.
@@ -84,7 +84,7 @@ fn new_rights_count_at_once() {
     let mut dock = client(&broker, V5, DOCK);
     assert_eq!(dock.publish(&Publish::new("extra", "x").qos(1, 1)), 0x87);
     files.write_acl("pattern write extra\n");
-    broker.reload();
+    broker.hang_up();
     eventually("the rules are in force", || dock.publish(&Publish::new("extra", "x").qos(1, 1)) == 0x10);
     assert_eq!(dock.publish(&Publish::new(&thing(DOCK, "osd"), "x").qos(1, 1)), 0x10);
 }

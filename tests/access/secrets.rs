@@ -23,7 +23,7 @@ fn credentials() -> Vec<String> {
 
 #[test]
 fn no_credentials_are_seen_at_any_log_level() {
-    for level in ["error", "warn", "info", "debug", "trace"] {
+    for level in ["error,dockgate::server=info", "warn,dockgate::server=info", "info", "debug", "trace"] {
         let files = Files::with_users(&[DOCK, "backend"]);
         let mut settings = FLEET.to_vec();
         settings.push(("DOCKGATE_LOG__LEVEL", level));

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use dockgate::access::{Access, Sources};
+use dockgate::access::{Access, Door, Sources};
 use dockgate::clock::Clock;
-use dockgate::config::Limits;
+use dockgate::config::{Limits, Listener, Protocol};
 use dockgate::hook::Hook;
 use dockgate::ledger::{Ledger, Rules};
 use dockgate::metrics::Metrics;
+use dockgate::mqtt::listener::Entrance;
+use dockgate::mqtt::transport::crowd::Crowd;
 use dockgate::mqtt::{self, Broker};
 use dockgate::route::Route;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
@@ -35,11 +37,18 @@ const MAX_STEPS: usize = 64;
 /// The witnesses speak after so many inputs.
 const WITNESS_EVERY: u32 = 32;
 
+/// A broker, and the way into it.
+#[derive(Debug, Clone)]
+struct Edge {
+    broker: Arc<Broker>,
+    entrance: Arc<Entrance>,
+}
+
 /// A broker, and two clients that must not notice what the others do.
 #[derive(Debug)]
 pub(crate) struct Bench {
     runtime: Runtime,
-    broker: Arc<Broker>,
+    edge: Edge,
     speaker: Client,
     listener: Client,
     runs: u32,
@@ -48,28 +57,28 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-        let (broker, speaker, listener) = runtime.block_on(async {
-            let broker = broker();
-            tokio::spawn(broker.clone().run_deadlines());
-            let mut speaker = Client::new(&broker, Some(V5));
+        let (edge, speaker, listener) = runtime.block_on(async {
+            let edge = edge();
+            tokio::spawn(edge.broker.clone().run_deadlines());
+            let mut speaker = Client::new(&edge, Some(V5));
             speaker.send(&witness(0).bytes()).await;
-            let mut listener = Client::new(&broker, Some(V5));
+            let mut listener = Client::new(&edge, Some(V5));
             listener.send(&witness(1).bytes()).await;
             listener.send(&subscribe(V5, 1, &[], &[("witness/exact", 1), ("witness/+/wild", 1)])).await;
             speaker.expect(|answer| matches!(answer, Answer::Connack(_))).await;
             listener.expect(|answer| matches!(answer, Answer::Suback(1, _))).await;
-            (broker, speaker, listener)
+            (edge, speaker, listener)
         });
-        Self { runtime, broker, speaker, listener, runs: 0 }
+        Self { runtime, edge, speaker, listener, runs: 0 }
     }
 
     /// Plays one input.
     pub(crate) fn run(&mut self, input: &[u8]) {
-        let Self { runtime, broker, speaker, listener, runs } = self;
+        let Self { runtime, edge, speaker, listener, runs } = self;
         *runs += 1;
         let is_asked = runs.is_multiple_of(WITNESS_EVERY);
         runtime.block_on(async {
-            play(broker, Input::new(input)).await;
+            play(edge, Input::new(input)).await;
             if is_asked {
                 testify(speaker, listener, *runs).await;
             }
@@ -78,7 +87,7 @@ impl Bench {
 }
 
 /// A broker with little room in it, so that its bounds are met.
-fn broker() -> Arc<Broker> {
+fn edge() -> Edge {
     let limits = Limits {
         connections: 50,
         max_packet_size: 1 << 16,
@@ -99,7 +108,12 @@ fn broker() -> Arc<Broker> {
     let hook = Hook::new(ledger.clone(), metrics.clone());
     let access = Arc::new(Access::open(Sources::default()).expect("there is no file that could be wrong"));
     let route = Route::start(1).expect("the routing core starts");
-    Arc::new(Broker::new(limits, access, metrics, Clock::start(), route, ledger, hook))
+    let listener = Listener::new(Protocol::Mqtt, SocketAddr::from(([127, 0, 0, 1], 0)));
+    let door = Door { anonymous: true, role: None };
+    let opened = Entrance::open(&listener, &limits, door, Crowd::new(&limits));
+    let (entrance, _) = opened.expect("there is no file that could be wrong");
+    let broker = Arc::new(Broker::new(limits, access, metrics, Clock::start(), route, ledger, hook));
+    Edge { broker, entrance: Arc::new(entrance) }
 }
 
 /// What the broker has said to a client.
@@ -138,11 +152,11 @@ struct Client {
 }
 
 impl Client {
-    fn new(broker: &Arc<Broker>, version: Option<Version>) -> Self {
+    fn new(edge: &Edge, version: Option<Version>) -> Self {
         let (near, far) = tokio::io::duplex(PIPE);
         let (near_read, near_write) = tokio::io::split(near);
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let served = tokio::spawn(mqtt::serve(broker.clone(), near_read, near_write, peer));
+        let served = tokio::spawn(mqtt::serve(edge.broker.clone(), edge.entrance.clone(), near_read, near_write, peer));
         let (read, write) = tokio::io::split(far);
         Self { write, read, inbox: Inbox { bytes: BytesMut::new(), version }, served }
     }
@@ -185,7 +199,7 @@ impl Client {
 }
 
 /// Carries out an input's operations.
-async fn play(broker: &Arc<Broker>, mut input: Input<'_>) {
+async fn play(edge: &Edge, mut input: Input<'_>) {
     let mut clients: [Option<Client>; 4] = [None, None, None, None];
     for _ in 0..MAX_STEPS {
         if input.is_empty() {
@@ -201,7 +215,7 @@ async fn play(broker: &Arc<Broker>, mut input: Input<'_>) {
                     client.end().await;
                 }
                 let connect = connect(place, preset);
-                let mut client = Client::new(broker, connect.as_ref().map(|connect| connect.version));
+                let mut client = Client::new(edge, connect.as_ref().map(|connect| connect.version));
                 if let Some(connect) = connect {
                     client.send(&connect.bytes()).await;
                 }

@@ -26,8 +26,8 @@ pub(crate) fn run(input: &[u8]) {
         Settings::load_from(Some(file.path()), variables.clone())
     });
     match loaded {
-        Ok(settings) => {
-            assert!(!settings.listeners.is_empty() && settings.limits.max_packet_size > 0);
+        Ok(loaded) => {
+            assert!(!loaded.settings.listeners.is_empty() && loaded.settings.limits.max_packet_size > 0);
         }
         Err(error) => {
             assert!(!error.problems().is_empty(), "refused without a reason");
