@@ -13,4 +13,7 @@ mod ground;
 mod notation;
 mod packets;
 mod short;
+mod sockets;
+mod storms;
 mod targets;
+mod upload;
