@@ -3,14 +3,17 @@
 //! The MQTT side runs in the caller's tokio runtime. HTTP and the watchdog have threads of their own, so that they
 //! answer while every worker of that runtime, or the routing core, is busy or stuck.
 
-use crate::access::{self, Access};
+use crate::access::{Access, Flaw};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::files::{Files, Reloader, warn_of};
 use crate::hook::Hook;
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Ledger, Now};
 use crate::metrics::Metrics;
-use crate::mqtt::{Broker, listener};
+use crate::mqtt::Broker;
+use crate::mqtt::listener::{self, Entrance};
+use crate::mqtt::transport::crowd::Crowd;
 use crate::route::Route;
 use crate::watchdog::{self, Watchdog};
 use socket2::{Domain, Socket, Type};
@@ -44,9 +47,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// A file with passwords or rules cannot be used.
+    /// A file with passwords, rules or certificates cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Access(Vec<access::Flaw>),
+    Files(Vec<Flaw>),
     /// The HTTP thread did not start.
     #[error("the HTTP listener cannot start: {0}")]
     Http(io::Error),
@@ -77,7 +80,10 @@ pub struct Server {
     ledger: Arc<Ledger>,
     hook: Hook,
     health: Arc<Health>,
+    access: Arc<Access>,
+    crowd: Arc<Crowd>,
     listeners: Vec<TcpListener>,
+    entrances: Vec<Arc<Entrance>>,
     mqtt_addresses: Vec<SocketAddr>,
     http_address: SocketAddr,
     http: HttpServer,
@@ -91,7 +97,8 @@ impl Server {
     /// [`StartError`] says what could not be had and which setting to change.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let access = Arc::new(Access::open(settings.access.sources()).map_err(StartError::Access)?);
+        let Files { access, entrances, crowd, warnings } = Files::open(&settings).map_err(StartError::Files)?;
+        warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
         let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
         let health = Arc::new(Health::new());
@@ -126,7 +133,7 @@ impl Server {
         let hook = || Hook::new(ledger.clone(), metrics.clone());
         let broker = Arc::new(Broker::new(
             settings.limits,
-            access,
+            access.clone(),
             metrics.clone(),
             clock,
             route.clone(),
@@ -134,7 +141,26 @@ impl Server {
             hook(),
         ));
         let hook = hook();
-        Ok(Self { broker, ledger, hook, health, listeners, mqtt_addresses, http_address, http, route })
+        Ok(Self {
+            broker,
+            ledger,
+            hook,
+            health,
+            access,
+            crowd,
+            listeners,
+            entrances,
+            mqtt_addresses,
+            http_address,
+            http,
+            route,
+        })
+    }
+
+    /// What reads the files again while the broker runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(self.broker.clone(), self.access.clone(), &self.entrances)
     }
 
     /// Where MQTT clients connect, in the order of the settings.
@@ -159,9 +185,10 @@ impl Server {
         let deadlines = tokio::spawn(self.broker.clone().run_deadlines());
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
-        for (listener, address) in self.listeners.into_iter().zip(&self.mqtt_addresses) {
-            tracing::info!(protocol = "mqtt", %address, "listening");
-            tokio::spawn(listener::accept(listener, self.broker.clone(), stop.clone(), tasks.clone()));
+        let entrances = self.listeners.into_iter().zip(self.entrances).zip(&self.mqtt_addresses);
+        for ((listener, entrance), address) in entrances {
+            tracing::info!(protocol = entrance.protocol.as_str(), %address, "listening");
+            tokio::spawn(listener::accept(listener, entrance, self.broker.clone(), stop.clone(), tasks.clone()));
         }
         tracing::info!(protocol = "http", address = %self.http_address, "listening");
 
@@ -178,7 +205,7 @@ impl Server {
             }
         };
 
-        tracing::info!(connections = self.broker.sockets(), "stopping");
+        tracing::info!(connections = self.crowd.sockets(), "stopping");
         self.health.not_ready(Reason::Stopping, "the broker is stopping");
         stop.cancel();
         tasks.close();
@@ -190,7 +217,7 @@ impl Server {
         });
         self.broker.shut_down();
         if drained.await.is_err() {
-            tracing::warn!(connections = self.broker.sockets(), "some connections did not end in time");
+            tracing::warn!(connections = self.crowd.sockets(), "some connections did not end in time");
         }
         housekeeping.abort();
         deadlines.abort();

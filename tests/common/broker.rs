@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 
 use dockgate::config::Settings;
+use dockgate::files::Reloader;
 use dockgate::server::Server;
 use tokio::sync::oneshot;
 
@@ -19,10 +20,13 @@ pub(crate) fn other_broker() -> Option<SocketAddr> {
 /// A broker on its own thread and runtime; it stops when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    /// Where it takes MQTT.
+    /// Where it takes MQTT, by its first listener.
     pub(crate) mqtt: SocketAddr,
+    /// Where each listener is, in the order of the settings.
+    pub(crate) listeners: Vec<SocketAddr>,
     /// Where it serves metrics and the API.
     pub(crate) http: SocketAddr,
+    reloader: Option<Reloader>,
     stop: Option<oneshot::Sender<()>>,
     stopped: mpsc::Receiver<()>,
 }
@@ -34,7 +38,7 @@ impl Broker {
         let (stop, stop_asked) = oneshot::channel();
         let (has_stopped, stopped) = mpsc::channel();
         if let Some(mqtt) = other_broker() {
-            return Self { mqtt, http: mqtt, stop: None, stopped };
+            return Self { mqtt, listeners: vec![mqtt], http: mqtt, reloader: None, stop: None, stopped };
         }
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::default();
@@ -50,8 +54,8 @@ impl Broker {
                 .expect("a runtime starts");
             runtime.block_on(async {
                 let server = Server::bind(settings).await.expect("the broker starts");
-                let addresses = (server.mqtt_addresses()[0], server.http_address());
-                has_started.send(addresses).expect("the test waits for it");
+                let started = (server.mqtt_addresses().to_vec(), server.http_address(), server.reloader());
+                has_started.send(started).expect("the test waits for it");
                 let _ = server
                     .run(async {
                         stop_asked.await.ok();
@@ -61,8 +65,13 @@ impl Broker {
             runtime.shutdown_background();
             has_stopped.send(()).ok();
         });
-        let (mqtt, http) = started.recv_timeout(DEADLINE).expect("the broker starts in time");
-        Self { mqtt, http, stop: Some(stop), stopped }
+        let (listeners, http, reloader) = started.recv_timeout(DEADLINE).expect("the broker starts in time");
+        Self { mqtt: listeners[0], listeners, http, reloader: Some(reloader), stop: Some(stop), stopped }
+    }
+
+    /// Reads the files again, as SIGHUP does.
+    pub(crate) fn reload(&self) {
+        self.reloader.as_ref().expect("our own broker").reload();
     }
 
     /// Asks the broker to stop, as SIGTERM does, and does not wait.

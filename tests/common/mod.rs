@@ -17,7 +17,7 @@ mod process;
 pub(crate) mod property;
 mod wire;
 
-pub(crate) use answer::{Answer, Connack};
+pub(crate) use answer::{Answer, Connack, decode};
 pub(crate) use broker::{Broker, other_broker};
 pub(crate) use http::{get, metric, status};
 pub(crate) use packet::{

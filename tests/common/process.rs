@@ -15,8 +15,10 @@ use super::wire::DEADLINE;
 /// A running broker; it is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct BrokerProcess {
-    /// Where it takes MQTT.
+    /// Where it takes MQTT, by its first listener.
     pub(crate) mqtt: SocketAddr,
+    /// Protocol and address of each listener, in the order of the settings.
+    pub(crate) listeners: Vec<(String, SocketAddr)>,
     /// Where it serves metrics and the API.
     pub(crate) http: SocketAddr,
     child: Option<Child>,
@@ -29,7 +31,7 @@ impl BrokerProcess {
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         if let Some(mqtt) = other_broker() {
-            return Self { mqtt, http: mqtt, child: None, log };
+            return Self { mqtt, listeners: Vec::new(), http: mqtt, child: None, log };
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
         for (name, _) in std::env::vars_os() {
@@ -59,8 +61,8 @@ impl BrokerProcess {
                 lines.lock().expect("nobody panics with it").push(line);
             }
         });
-        let (mqtt, http) = learn(&addresses, &log);
-        Self { mqtt, http, child: Some(child), log }
+        let (listeners, http) = learn(&addresses, &log);
+        Self { mqtt: listeners[0].1, listeners, http, child: Some(child), log }
     }
 
     /// Fails when the process is gone.
@@ -88,9 +90,20 @@ impl BrokerProcess {
     /// Sends SIGTERM.
     #[track_caller]
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends SIGHUP.
+    #[track_caller]
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    #[track_caller]
+    fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("our own process").id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.expect("kill runs").success(), "SIGTERM was not sent");
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.expect("kill runs").success(), "SIG{name} was not sent");
     }
 
     /// Waits for the end of the process.
@@ -128,21 +141,21 @@ fn listening(line: &str) -> Option<(String, SocketAddr)> {
     Some((fields.get("protocol")?.as_str()?.to_owned(), address))
 }
 
+/// The listeners, and where HTTP is: its line is the last.
 #[track_caller]
-fn learn(addresses: &Receiver<(String, SocketAddr)>, log: &Mutex<Vec<String>>) -> (SocketAddr, SocketAddr) {
-    let (mut mqtt, mut http) = (None, None);
+fn learn(
+    addresses: &Receiver<(String, SocketAddr)>,
+    log: &Mutex<Vec<String>>,
+) -> (Vec<(String, SocketAddr)>, SocketAddr) {
+    let mut listeners = Vec::new();
     loop {
-        if let (Some(mqtt), Some(http)) = (mqtt, http) {
-            return (mqtt, http);
-        }
         let Ok((protocol, address)) = addresses.recv_timeout(DEADLINE) else {
             let log = log.lock().expect("nobody panics with it").join("\n");
             panic!("the broker does not say where it listens:\n{log}");
         };
-        match protocol.as_str() {
-            "mqtt" => mqtt = Some(address),
-            "http" => http = Some(address),
-            _ => {}
+        if protocol == "http" {
+            return (listeners, address);
         }
+        listeners.push((protocol, address));
     }
 }

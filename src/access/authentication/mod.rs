@@ -33,7 +33,7 @@ mod throttle;
 mod verifier;
 
 use super::Flaw;
-use super::identity::{Denied, Identity, Login, Proof};
+use super::identity::{Denied, Identity, Login, Proof, Standing};
 use super::password::Passwords;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
@@ -87,20 +87,25 @@ impl Authentication {
         if self.still_lets_in(&who) { Ok(who) } else { Err(Denied::Busy) }
     }
 
-    /// Whether what let a client in would still let it in.
-    pub(super) fn still_lets_in(&self, who: &Identity) -> bool {
+    /// The password file as it is now.
+    pub(super) fn passwords(&self) -> Option<Arc<Passwords>> {
+        self.passwords.load_full()
+    }
+
+    /// What has become of a client that was let in.
+    pub(super) fn standing(&self, who: &Identity) -> Standing {
         let passwords = self.passwords.load();
-        let Some(passwords) = passwords.as_ref() else {
-            return !matches!(who.proof, Proof::Password(_));
-        };
-        let proved = match (who.proof, &who.username) {
-            (Proof::Password(fingerprint), Some(name)) => {
-                self.verifier.fingerprint(passwords, name) == Some(fingerprint)
+        let present = passwords.as_ref();
+        if let Proof::Password(proved) = who.proof {
+            let name = who.username.as_deref().unwrap_or_default();
+            match present.and_then(|passwords| self.verifier.fingerprint(passwords, name)) {
+                None => return Standing::Gone,
+                Some(fingerprint) if fingerprint != proved => return Standing::Unproved,
+                Some(_) => {}
             }
-            (Proof::Password(_), None) => false,
-            (Proof::Anonymous | Proof::Certificate, _) => true,
-        };
-        proved && !has_anothers_identifier(who, passwords)
+        }
+        let is_taken = present.is_some_and(|passwords| has_anothers_identifier(who, passwords));
+        if is_taken { Standing::Unproved } else { Standing::Good }
     }
 }
 

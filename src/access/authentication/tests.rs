@@ -77,7 +77,7 @@ async fn without_a_password_file_nobody_has_a_name() {
     for (username, password) in [(None, None), (Some("dock-1"), None), (Some("dock-1"), Some("x"))] {
         let who = open.authenticate(login("c", username, password, OPEN)).await.unwrap();
         assert_eq!((who.username.as_ref(), who.proof), (None, Proof::Anonymous));
-        assert!(open.still_lets_in(&who));
+        assert!(open.standing(&who) == Standing::Good);
         let who = open.authenticate(login("c", username, password, CLOSED)).await;
         assert_eq!(who.unwrap_err(), Denied::NoCredentials);
     }
@@ -90,7 +90,7 @@ async fn a_certificate_comes_before_a_password() {
     login.certificate_name = Some("backend".into());
     let who = docks.authenticate(login).await.unwrap();
     assert_eq!((name(&who), who.proof), (Some("backend"), Proof::Certificate));
-    assert!(docks.still_lets_in(&who));
+    assert_eq!(docks.standing(&who), Standing::Good);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,26 +146,26 @@ async fn a_changed_or_deleted_entry_ends_what_the_old_one_let_in() {
     let docks = docks();
     let (one, two) =
         (docks.authenticate(good("dock-1")).await.unwrap(), docks.authenticate(good("dock-2")).await.unwrap());
-    assert!(docks.still_lets_in(&one) && docks.still_lets_in(&two));
+    assert_eq!((docks.standing(&one), docks.standing(&two)), (Standing::Good, Standing::Good));
     let one_again = format!("dock-1:{}\n# dock-2 is gone\n", Hash::new(b"new", Cost::Sha512));
     docks.replace(Some(Passwords::of(&one_again)));
-    assert!(!docks.still_lets_in(&one) && !docks.still_lets_in(&two));
+    assert_eq!((docks.standing(&one), docks.standing(&two)), (Standing::Unproved, Standing::Gone));
     // What was remembered of the old entry is good for nothing.
     assert_eq!(docks.authenticate(good("dock-1")).await.unwrap_err(), Denied::WrongPassword);
     let one = docks.authenticate(login("c", Some("dock-1"), Some("new"), CLOSED)).await.unwrap();
     docks.replace(Some(Passwords::of(&format!("# moved\n\ndock-0:{}\n{one_again}", Hash::new(b"0", Cost::Sha512)))));
-    assert!(docks.still_lets_in(&one), "its own line has not changed");
+    assert!(docks.standing(&one) == Standing::Good, "its own line has not changed");
     docks.replace(None);
-    assert!(!docks.still_lets_in(&one));
+    assert_eq!(docks.standing(&one), Standing::Gone);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_has_the_name_of_a_new_user_as_identifier_has_to_go() {
     let docks = docks();
     let who = docks.authenticate(login("dock-3", None, None, OPEN)).await.unwrap();
-    assert!(docks.still_lets_in(&who));
+    assert_eq!(docks.standing(&who), Standing::Good);
     docks.replace(Some(Passwords::of(&format!("dock-3:{}\n", Hash::new(b"3", Cost::Sha512)))));
-    assert!(!docks.still_lets_in(&who));
+    assert_eq!(docks.standing(&who), Standing::Unproved);
 }
 
 #[tokio::test(start_paused = true)]

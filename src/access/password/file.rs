@@ -100,6 +100,11 @@ impl Passwords {
         self.entries.get(user)
     }
 
+    /// The names of all users.
+    pub(in crate::access) fn users(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(|name| &name[..])
+    }
+
     /// A hash to check the passwords of unknown users against, so that they take as long as most others.
     pub(in crate::access) fn stand_in(&self) -> &Hash {
         &self.stand_in

@@ -1,0 +1,54 @@
+//! What lies between an accepted socket and MQTT: how many may come (`crowd`), the PROXY header (`proxy`), TLS (`tls`, with
+//! its files in `certificates`) and WebSocket (`websocket`, with its `frames`). Each is a step that takes a stream and gives one, or says
+//! with [`Refused`] why not; `flushed` makes the last one safe for a connection that never flushes.
+
+pub(super) mod certificates;
+pub mod crowd;
+pub(super) mod flushed;
+mod frames;
+pub(super) mod proxy;
+pub mod tls;
+pub(super) mod websocket;
+
+use crate::metrics::ConnectRefusal;
+use std::borrow::Cow;
+use std::io;
+
+/// Why a connection got no further than its handshake.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(super) why: ConnectRefusal,
+    /// For the log. It may hold what the client sent: it is to be escaped.
+    pub(super) cause: Cow<'static, str>,
+}
+
+impl Refused {
+    /// The client does not speak what is spoken here.
+    fn handshake(cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { why: ConnectRefusal::Handshake, cause: cause.into() }
+    }
+
+    /// The socket closed or failed.
+    fn closed(during: &'static str) -> Self {
+        Self { why: ConnectRefusal::Closed, cause: during.into() }
+    }
+
+    /// There is no place for one more.
+    pub(super) fn full(cause: &'static str) -> Self {
+        Self { why: ConnectRefusal::Limit, cause: cause.into() }
+    }
+
+    /// The time to come in is over.
+    pub(super) fn late() -> Self {
+        Self { why: ConnectRefusal::Timeout, cause: "the handshake was not over within limits.connect_timeout".into() }
+    }
+
+    /// What a failed handshake of a library means: what it could not read is the client's fault, anything else
+    /// the network's.
+    fn io(error: &io::Error, during: &'static str) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Self::handshake(error.to_string()),
+            _ => Self::closed(during),
+        }
+    }
+}
