@@ -133,7 +133,7 @@ impl<'a> Unwise<'a> {
         if hash.cost().is_weak() {
             self.weak.add(name, line);
         }
-        // Mosquitto matches no pattern for such a name either: it could stand for other users' topics.
+        // `/` is never within the one level that %u stands for; + and # could stand for others' topics (CVE-2017-7650).
         if name.contains(['+', '#', '/']) {
             self.unmatched.add(name, line);
         }
@@ -150,7 +150,7 @@ impl<'a> Unwise<'a> {
             (Some(line), (format!("{names}: {why}"), "write them again with dockgate passwd".to_owned()))
         });
         let unmatched = self.unmatched.told().map(|(line, names)| {
-            let fault = format!("{names}: with +, # or / in the name, no pattern with %u matches");
+            let fault = format!("{names}: with +, # or / in the name, no pattern with %u gives anything");
             (Some(line), (fault, "use names without them".to_owned()))
         });
         nobody.into_iter().chain(weak).chain(unmatched)
@@ -283,7 +283,7 @@ mod tests {
             told,
             [
                 "passwd:2: users \"a/b\", \"w2\", \"w3\" and 1 more: SHA-512 or fewer than 1000 iterations, which whoever gets the file can undo; write them again with dockgate passwd",
-                "passwd:2: user \"a/b\": with +, # or / in the name, no pattern with %u matches; use names without them",
+                "passwd:2: user \"a/b\": with +, # or / in the name, no pattern with %u gives anything; use names without them",
             ]
         );
         assert_eq!(
