@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use dockgate::access::{Access, Denied, Door, Login, Proof, Secret, Sources};
+use dockgate::access::{Access, Denied, Door, Login, Proof, Secret, Sources, Standing};
 
 const MISSING: &str = "mosquitto and mosquitto_passwd are needed: apt-get install mosquitto (see README.md)";
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -85,19 +85,19 @@ async fn a_changed_file_counts_once_it_is_read_again_and_a_bad_one_never() {
          run dockgate passwd {file} dock-3, or mosquitto_passwd -U {file} if none in the file is hashed"
     );
     assert_eq!(flaws.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
-    assert!(access.still_lets_in(&one) && access.still_lets_in(&two));
+    assert!(access.standing(&one) == Standing::Good && access.standing(&two) == Standing::Good);
 
     assert!(passwd(&[file, "dock-3", "--delete"], "").status.success());
     assert!(passwd(&[file, "dock-1", "--iterations", "1000"], "new\n").status.success());
-    assert!(access.still_lets_in(&one), "it has not been read yet");
+    assert!(access.standing(&one) == Standing::Good, "it has not been read yet");
     access.reload().unwrap();
-    assert!(!access.still_lets_in(&one) && access.still_lets_in(&two));
+    assert!(access.standing(&one) != Standing::Good && access.standing(&two) == Standing::Good);
     assert_eq!(access.authenticate(login("dock-1", "old")).await.unwrap_err(), Denied::WrongPassword);
     assert!(access.authenticate(login("dock-1", "new")).await.is_ok());
 
     std::fs::remove_file(&path).unwrap();
     assert!(access.reload().unwrap_err()[0].fault.contains("cannot be read"));
-    assert!(access.still_lets_in(&two));
+    assert!(access.standing(&two) == Standing::Good);
 }
 
 #[tokio::test]
