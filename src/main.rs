@@ -1,25 +1,31 @@
 //! The command line of dockgate.
 //!
-//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, 2 if the
-//! command line or the settings are wrong.
+//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
+//! could not do what it is for, 2 if the command line or the settings are wrong.
+
+mod passwd;
 
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use dockgate::config::{Log, Policy, Scope, Settings, is_local};
-use dockgate::server::{Reloader, Server};
-use dockgate::{logging, sim};
+use dockgate::access::Flaw;
+use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local};
+use dockgate::files::{Files, Reloader};
+use dockgate::server::{Server, StartError};
+use dockgate::{import, logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 /// Exit code for settings that cannot be used; clap uses the same for the command line.
 const WRONG_SETTINGS: u8 = 2;
+/// Files that the process has open beside its connections: listeners, the log, the runtime's own.
+const OWN_FILES: u64 = 64;
 /// What shells report for a process that SIGINT has ended (128 + 2).
 const INTERRUPTED: i32 = 130;
 
@@ -43,8 +49,16 @@ enum Command {
     /// Say whether the settings can be used, and who can reach what.
     #[command(visible_alias = "test-config")]
     Check(SettingsFile),
+    /// Print a settings file that does the same as a mosquitto.conf, with a comment for each line that it cannot carry over.
+    ImportMosquitto {
+        /// The mosquitto.conf; the folders that it includes are read too.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Set a user's password in a password file, or delete the user.
+    Passwd(passwd::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -63,35 +77,58 @@ fn main() -> ExitCode {
     };
     let file = match command {
         Command::Demo => return finish(demo()),
+        Command::Passwd(arguments) => return passwd::run(&arguments),
+        Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
         Command::Serve(ref file) | Command::Check(ref file) => file.config.as_deref(),
     };
-    let settings = match Settings::load(file) {
-        Ok(settings) => settings,
+    let loaded = match Settings::load(file) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::from(WRONG_SETTINGS);
         }
     };
-    if matches!(command, Command::Check(_)) { finish(check(&settings)) } else { finish(serve(settings)) }
+    if !matches!(command, Command::Check(_)) {
+        return finish(serve(loaded));
+    }
+    match Files::open(&loaded.settings) {
+        Ok(files) => finish(check(&loaded, &files)),
+        Err(flaws) => wrong(&flaws),
+    }
+}
+
+/// The files that the settings name cannot be used.
+fn wrong(flaws: &[Flaw]) -> ExitCode {
+    for flaw in flaws {
+        eprintln!("{flaw}");
+    }
+    ExitCode::from(WRONG_SETTINGS)
 }
 
 fn finish(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(StartError::Files(flaws)) = error.downcast_ref() {
+                return wrong(flaws);
+            }
             eprintln!("dockgate: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(settings: Settings) -> anyhow::Result<()> {
+fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
     logging::init(&settings.log)?;
     // A connection is an open file, and the usual soft limit of 1,024 is for programs that still use select().
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        warn!(%error, "the limit on open files cannot be raised");
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => {
+            let connections = files.saturating_sub(OWN_FILES).min(settings.limits.connections as u64);
+            info!(files, connections, "this many files may be open, which allows this many connections");
+        }
+        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
     }
-    for warning in warnings(&settings) {
+    for warning in warnings.iter().map(ToString::to_string).chain(files_warning(&settings)) {
         warn!("{warning}");
     }
     block_on(async {
@@ -103,6 +140,11 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
         tokio::spawn(reload_at(hangup, server.reloader()));
         Ok(server.run(stop).await?)
     })
+}
+
+fn import_mosquitto(file: &Path) -> anyhow::Result<()> {
+    let settings = import::mosquitto(file)?;
+    io::stdout().write_all(settings.as_bytes()).context("the settings cannot be written")
 }
 
 fn demo() -> anyhow::Result<()> {
@@ -155,19 +197,21 @@ async fn exit_at(mut signal: Signal) {
     std::process::exit(INTERRUPTED);
 }
 
-fn check(settings: &Settings) -> anyhow::Result<()> {
-    io::stdout().write_all(summary(settings).as_bytes()).context("the summary cannot be written")
+fn check(loaded: &Loaded, files: &Files) -> anyhow::Result<()> {
+    io::stdout().write_all(summary(loaded, files).as_bytes()).context("the summary cannot be written")
 }
 
-fn summary(settings: &Settings) -> String {
+fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
     let mut text = String::from("OK: these settings can be used\n");
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{words}");
     };
     for listener in &settings.listeners {
-        let (bind, whom) = (listener.bind, reach(listener.bind));
-        line(format_args!("{} {bind}: reached by {whom}, without a password", listener.protocol.as_str()));
+        let (protocol, bind) = (listener.protocol.as_str(), listener.bind);
+        let proxy = if listener.proxy_protocol { " and whoever its proxy brings" } else { "" };
+        let (whom, guard) = (reach(bind), guard(settings, listener));
+        line(format_args!("{protocol} {bind}: reached by {whom}{proxy}, {guard}"));
     }
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
     line(format_args!("http {bind}: reached by {whom}, without a password"));
@@ -180,10 +224,32 @@ fn summary(settings: &Settings) -> String {
         Scope::Module => "module of a gateway",
     };
     line(format_args!("uploads: one at a time on a {scope}; {policy}"));
-    for warning in warnings(settings) {
+    let of_files = files.warnings.iter().map(ToString::to_string).chain(files_warning(settings));
+    for warning in warnings.iter().map(ToString::to_string).chain(of_files) {
         line(format_args!("warning: {warning}"));
     }
     text
+}
+
+/// What a client needs to get in, and what it may do then.
+fn guard(settings: &Settings, listener: &Listener) -> String {
+    let mut keys = Vec::new();
+    match (&listener.client_ca, listener.require_client_cert) {
+        (Some(_), true) => keys.push("with a certificate"),
+        (Some(_), false) => keys.extend(["with a certificate", "with a password"]),
+        (None, _) => keys.push("with a password"),
+    }
+    if settings.access.password_file.is_none() {
+        keys.retain(|key| *key != "with a password");
+    }
+    if settings.admits_anonymous(listener) && !listener.require_client_cert {
+        keys.push("without a password");
+    }
+    let keys = if keys.is_empty() { "who cannot get in".to_owned() } else { keys.join(" or ") };
+    match listener.role {
+        Some(role) => format!("{keys}, as {}", format!("{role:?}").to_lowercase()),
+        None => keys,
+    }
 }
 
 fn reach(address: SocketAddr) -> String {
@@ -196,16 +262,15 @@ fn reach(address: SocketAddr) -> String {
     }
 }
 
-/// What deserves a second thought, in the settings and in how this process was started with them.
-fn warnings(settings: &Settings) -> Vec<String> {
-    let mut warnings = settings.warnings();
-    if let Some(files) = open_files_limit().filter(|files| *files < settings.limits.connections) {
-        warnings.push(format!(
-            "limits.connections = {}, but this process may open only {files} files: raise ulimit -n (LimitNOFILE)",
-            settings.limits.connections
-        ));
-    }
-    warnings
+/// Connections are open files, of which this process may have too few.
+fn files_warning(settings: &Settings) -> Option<String> {
+    let (connections, files) = (settings.limits.connections, open_files_limit()?.saturating_sub(OWN_FILES as usize));
+    (files < connections).then(|| {
+        format!(
+            "limits.connections = {connections}, but the files that this process may open allow only {files}: raise \
+             ulimit -n (LimitNOFILE)"
+        )
+    })
 }
 
 /// The files that this process may open once `serve` has raised its soft limit to the hard one.

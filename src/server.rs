@@ -3,9 +3,10 @@
 //! The MQTT side runs in the caller's tokio runtime. HTTP and the watchdog have threads of their own, so that they
 //! answer while every worker of that runtime, or the routing core, is busy or stuck.
 
-use crate::access::{self, Access, Door, Flaw};
+use crate::access::{Access, Flaw};
 use crate::clock::Clock;
-use crate::config::{Listener, Settings, is_local};
+use crate::config::Settings;
+use crate::files::{Files, Reloader, warn_of};
 use crate::hook::Hook;
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Ledger, Now};
@@ -48,7 +49,7 @@ pub enum StartError {
     },
     /// A file with passwords, rules or certificates cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Access(Vec<access::Flaw>),
+    Files(Vec<Flaw>),
     /// The HTTP thread did not start.
     #[error("the HTTP listener cannot start: {0}")]
     Http(io::Error),
@@ -96,20 +97,12 @@ impl Server {
     /// [`StartError`] says what could not be had and which setting to change.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let access = Arc::new(Access::open(settings.access.sources()).map_err(StartError::Access)?);
+        let Files { access, entrances, crowd, warnings } = Files::open(&settings).map_err(StartError::Files)?;
+        warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
         let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
         let health = Arc::new(Health::new());
 
-        let crowd = Crowd::new(&settings.limits);
-        let mut entrances = Vec::new();
-        for listener in &settings.listeners {
-            let door = Door { anonymous: admits_anonymous(&settings, listener), role: listener.role };
-            let opened = Entrance::open(listener, &settings.limits, door, crowd.clone());
-            let (entrance, warnings) = opened.map_err(StartError::Access)?;
-            warn_of(&warnings);
-            entrances.push(Arc::new(entrance));
-        }
         let mut listeners = Vec::new();
         let mut mqtt_addresses = Vec::new();
         for (index, wanted) in settings.listeners.iter().enumerate() {
@@ -167,7 +160,7 @@ impl Server {
     /// What reads the files again while the broker runs.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
-        Reloader { access: self.access.clone(), entrances: self.entrances.clone().into() }
+        Reloader::new(self.broker.clone(), self.access.clone(), &self.entrances)
     }
 
     /// Where MQTT clients connect, in the order of the settings.
@@ -231,59 +224,6 @@ impl Server {
         self.http.stop();
         tracing::info!("stopped");
         ended
-    }
-}
-
-/// Whether clients without a user name are let in through this listener.
-fn admits_anonymous(settings: &Settings, listener: &Listener) -> bool {
-    let access = &settings.access;
-    // Behind a load balancer on this machine everybody may be.
-    let only_this_machine = is_local(listener.bind) && !listener.proxy_protocol;
-    listener.allow_anonymous.unwrap_or(
-        access.allow_anonymous || (access.password_file.is_none() && listener.client_ca.is_none() && only_this_machine),
-    )
-}
-
-fn warn_of(flaws: &[Flaw]) {
-    for flaw in flaws {
-        tracing::warn!("{flaw}");
-    }
-}
-
-/// Reads the files again that may change while the broker runs: passwords, rules, certificates and keys.
-#[derive(Debug, Clone)]
-pub struct Reloader {
-    access: Arc<Access>,
-    entrances: Arc<[Arc<Entrance>]>,
-}
-
-impl Reloader {
-    /// Reads them; what cannot be used changes nothing, and the log says so. It waits for files.
-    pub fn reload(&self) {
-        for entrance in &self.entrances[..] {
-            let protocol = entrance.protocol.as_str();
-            match entrance.reload() {
-                None => {}
-                Some(Ok(warnings)) => {
-                    warn_of(&warnings);
-                    tracing::info!(protocol, "certificate and key are read again, for connections from now on");
-                }
-                Some(Err(flaws)) => report(&flaws, "the listener's old certificate and key stay in force"),
-            }
-        }
-        match self.access.reload() {
-            Ok(()) => {
-                warn_of(&self.access.warnings());
-                tracing::info!("passwords and rules are read again");
-            }
-            Err(flaws) => report(&flaws, "the old passwords and rules stay in force"),
-        }
-    }
-}
-
-fn report(flaws: &[Flaw], consequence: &str) {
-    for flaw in flaws {
-        tracing::error!("{flaw}; {consequence}");
     }
 }
 

@@ -1,23 +1,20 @@
 //! Whether the settings make sense, each alone and all together.
 
-use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::problem::{Place, Problem, SettingsError};
-use super::{Settings, size};
+use super::flaw::{Flaw, Flaws};
+use super::problem::{Place, SettingsError};
+use super::{Limits, Settings, listeners, size};
 use crate::logging;
 
 /// The largest packet that MQTT's length field can say (MQTT-1.5.5: four bytes of seven bits).
 const LARGEST_PACKET: u32 = 268_435_455;
-/// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
-/// carries credentials of kilobytes; a broker for docks should take a megabyte.
-const ENOUGH_FOR_LOG_LISTS: u32 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const MOMENT: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MANY: RangeInclusive<usize> = 1..=1_000_000;
 
 impl Settings {
     /// Checks settings that a program has put together; those from [`Settings::load`] are checked already.
@@ -28,112 +25,45 @@ impl Settings {
         let problems: Vec<_> = flaws(self).into_iter().map(|flaw| flaw.at(Place::Default)).collect();
         if problems.is_empty() { Ok(()) } else { Err(SettingsError::new(problems)) }
     }
-
-    /// What is allowed but deserves a second thought, one sentence each.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for listener in self.listeners.iter().filter(|l| !is_local(l.bind)) {
-            warnings.push(format!(
-                "{} is open to anybody who reaches it, unencrypted: keep it inside a network you trust",
-                listener.bind
-            ));
-        }
-        if !is_local(self.http.bind) {
-            warnings
-                .push(format!("http.bind = {} shows metrics and uploads to anybody who reaches it", self.http.bind));
-        }
-        if self.limits.max_packet_size < ENOUGH_FOR_LOG_LISTS {
-            warnings.push(format!(
-                "limits.max_packet_size = {} may be too small for a dock's list of logs; 1 MiB is enough",
-                size::display(self.limits.max_packet_size.into())
-            ));
-        }
-        if self.limits.sessions < self.limits.connections {
-            warnings.push(format!(
-                "limits.sessions = {} lets fewer clients in than limits.connections = {}: each has a session",
-                self.limits.sessions, self.limits.connections
-            ));
-        }
-        warnings
-    }
-}
-
-/// Whether only this machine can reach the address.
-#[must_use]
-pub fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
-/// A setting that makes no sense.
-#[derive(Debug)]
-pub(super) struct Flaw {
-    pub(super) key: String,
-    given: String,
-    fault: String,
-    remedy: String,
-}
-
-impl Flaw {
-    pub(super) fn at(self, place: Place) -> Problem {
-        Problem { place, key: self.key, given: Some(self.given), fault: self.fault, remedy: self.remedy }
-    }
 }
 
 /// Everything about the settings that makes no sense.
 pub(super) fn flaws(settings: &Settings) -> Vec<Flaw> {
-    let mut found = Flaws(Vec::new());
-    addresses(settings, &mut found);
+    let mut found = Flaws::default();
+    listeners::flaws(settings, &mut found);
     access(settings, &mut found);
     uploads(settings, &mut found);
     timeouts(settings, &mut found);
     packets(settings, &mut found);
     amounts(settings, &mut found);
+    of_listeners(settings, &mut found);
     log(settings, &mut found);
-    found.0
-}
-
-fn addresses(settings: &Settings, found: &mut Flaws) {
-    if settings.listeners.is_empty() {
-        found.push("listeners", "[]", "nobody could connect".to_owned(), "give at least one listener");
-    }
-    let mut taken = vec![("http.bind".to_owned(), settings.http.bind)];
-    for (index, listener) in settings.listeners.iter().enumerate() {
-        let key = format!("listeners[{index}].bind");
-        if let Some((other, address)) = taken.iter().find(|(_, address)| overlap(*address, listener.bind)) {
-            found.push(
-                &key,
-                listener.bind,
-                format!("{other} = {address} takes the same address"),
-                "give each its own port (port 0 takes any free one)",
-            );
-        }
-        taken.push((key, listener.bind));
-    }
-}
-
-/// Whether the second of two sockets could not be bound because of the first. The unspecified address takes the
-/// port on all addresses of its family, and `[::]` on those of IPv4 as well, as Linux does unless told otherwise.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    fn covers(a: IpAddr, b: IpAddr) -> bool {
-        a == b || (a.is_unspecified() && (a.is_ipv6() || b.is_ipv4()))
-    }
-    let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());
-    a.port() == b.port() && a.port() != 0 && (covers(a_ip, b_ip) || covers(b_ip, a_ip))
+    found.into_vec()
 }
 
 fn access(settings: &Settings, found: &mut Flaws) {
-    if settings.access.allow_anonymous {
-        return;
+    let access = &settings.access;
+    for (key, path) in [("access.password_file", &access.password_file), ("access.acl_file", &access.acl_file)] {
+        if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            found.push(key, "\"\"", "this names no file", "give its path, or leave it out");
+        }
     }
-    for (index, listener) in settings.listeners.iter().enumerate() {
-        if !is_local(listener.bind) {
-            found.push(
-                &format!("listeners[{index}].bind"),
-                listener.bind,
-                "other machines can reach this listener, and nothing says who may use it".to_owned(),
-                "set access.allow_anonymous = true if everybody may, or bind to 127.0.0.1",
-            );
+    let roles = &access.roles;
+    let mut taken: Vec<(&str, &str)> = Vec::new();
+    for (role, names) in [("dock", &roles.dock), ("backend", &roles.backend), ("observer", &roles.observer)] {
+        for (index, name) in names.iter().enumerate() {
+            let key = format!("access.roles.{role}[{index}]");
+            if name.is_empty() {
+                found.push(&key, "\"\"", "no user has an empty name", "give a name, or a pattern such as \"dock-*\"");
+            } else if let Some((other, _)) = taken.iter().find(|(other, taken)| *other != role && taken == name) {
+                found.push(
+                    &key,
+                    format!("{name:?}"),
+                    format!("it is in access.roles.{other} too, and a user has one role"),
+                    "delete it from one of them",
+                );
+            }
+            taken.push((role, name));
         }
     }
 }
@@ -144,7 +74,7 @@ fn uploads(settings: &Settings, found: &mut Flaws) {
         found.push(
             "uploads.conflict_result",
             uploads.conflict_result,
-            "0 would tell the backend that its refused start was accepted, and backends read 32 bits".to_owned(),
+            "0 would tell the backend that its refused start was accepted, and backends read 32 bits",
             "give the code that your backend shows for a busy dock, such as 325009",
         );
     }
@@ -154,7 +84,7 @@ fn uploads(settings: &Settings, found: &mut Flaws) {
     found.duration("uploads.offline_grace", uploads.offline_grace, MOMENT..=7 * DAY);
     found.count("uploads.history_per_gateway", uploads.history_per_gateway, 1..=10_000);
     found.count("uploads.history_total", uploads.history_total, 1..=10_000_000);
-    found.count("uploads.max_gateways", uploads.max_gateways, 1..=1_000_000);
+    found.count("uploads.max_gateways", uploads.max_gateways, MANY);
     if uploads.history_total < uploads.history_per_gateway {
         found.push(
             "uploads.history_total",
@@ -190,14 +120,16 @@ fn packets(settings: &Settings, found: &mut Flaws) {
 
 fn amounts(settings: &Settings, found: &mut Flaws) {
     let limits = &settings.limits;
-    found.count("limits.connections", limits.connections, 1..=1_000_000);
-    found.count("limits.subscriptions_per_session", limits.subscriptions_per_session, 1..=1_000_000);
+    found.count("limits.connections", limits.connections, MANY);
+    found.count("limits.connections_per_address", limits.connections_per_address, 0..=1_000_000);
+    found.count("limits.subscriptions_per_session", limits.subscriptions_per_session, MANY);
     found.count("limits.queue_messages", limits.queue_messages, 1..=100_000_000);
     found.bytes("limits.queue_bytes", limits.queue_bytes as u64, 1..=1024 * GIB);
+    found.bytes("limits.queue_bytes_total", limits.queue_bytes_total as u64, 1..=1024 * GIB);
     found.count("limits.sessions", limits.sessions, 1..=100_000_000);
     found.count("limits.retained_messages", limits.retained_messages, 1..=100_000_000);
     found.bytes("limits.retained_bytes", limits.retained_bytes as u64, 1..=1024 * GIB);
-    found.count("limits.wildcard_filters", limits.wildcard_filters, 1..=1_000_000);
+    found.count("limits.wildcard_filters", limits.wildcard_filters, MANY);
     for (key, bytes) in
         [("limits.queue_bytes", limits.queue_bytes as u64), ("limits.retained_bytes", limits.retained_bytes as u64)]
     {
@@ -211,6 +143,53 @@ fn amounts(settings: &Settings, found: &mut Flaws) {
             );
         }
     }
+    if limits.queue_bytes_total < limits.queue_bytes {
+        let (all, one) = (size::display(limits.queue_bytes_total as u64), size::display(limits.queue_bytes as u64));
+        found.push(
+            "limits.queue_bytes_total",
+            all,
+            format!("all sessions together would have less than one alone (limits.queue_bytes = {one})"),
+            "raise this or lower that",
+        );
+    }
+}
+
+/// The limits that listeners have for themselves must make the same sense.
+fn of_listeners(settings: &Settings, found: &mut Flaws) {
+    let all = &settings.limits;
+    for (index, listener) in settings.listeners.iter().enumerate() {
+        let own = &listener.limits;
+        let key = |name: &str| format!("listeners[{index}].limits.{name}");
+        if let Some(connections) = own.connections {
+            found.count(&key("connections"), connections, MANY);
+        }
+        if let Some(connections) = own.connections_per_address {
+            found.count(&key("connections_per_address"), connections, 0..=1_000_000);
+        }
+        if let Some(timeout) = own.connect_timeout {
+            found.duration(&key("connect_timeout"), timeout, MOMENT..=HOUR);
+        }
+        if let Some(subscriptions) = own.subscriptions_per_session {
+            found.count(&key("subscriptions_per_session"), subscriptions, MANY);
+        }
+        if let Some(size) = own.max_packet_size {
+            found.bytes(&key("max_packet_size"), size.into(), 256..=LARGEST_PACKET.into());
+            fits(&key("max_packet_size"), size, all, found);
+        }
+    }
+}
+
+fn fits(key: &str, packet: u32, all: &Limits, found: &mut Flaws) {
+    for (name, bytes) in [("queue_bytes", all.queue_bytes as u64), ("retained_bytes", all.retained_bytes as u64)] {
+        if bytes < packet.into() {
+            found.push(
+                key,
+                size::display(packet.into()),
+                format!("a message of this size would never fit into limits.{name} = {}", size::display(bytes)),
+                "lower this or raise that",
+            );
+        }
+    }
 }
 
 fn log(settings: &Settings, found: &mut Flaws) {
@@ -221,40 +200,5 @@ fn log(settings: &Settings, found: &mut Flaws) {
             error.to_string(),
             "give error, warn, info, debug, trace or off, or a list such as \"info,dockgate::mqtt=debug\"",
         );
-    }
-}
-
-struct Flaws(Vec<Flaw>);
-
-impl Flaws {
-    fn push(&mut self, key: &str, given: impl Display, fault: String, remedy: &str) {
-        // One flaw a setting: what is out of range need not also be compared with others.
-        if !self.0.iter().any(|flaw| flaw.key == key) {
-            self.0.push(Flaw { key: key.to_owned(), given: given.to_string(), fault, remedy: remedy.to_owned() });
-        }
-    }
-
-    fn range<T: PartialOrd>(&mut self, key: &str, given: T, range: RangeInclusive<T>, show: impl Fn(&T) -> String) {
-        if !range.contains(&given) {
-            let (least, most) = (show(range.start()), show(range.end()));
-            let (fault, remedy) = if given < *range.start() {
-                (format!("the least that makes sense is {least}"), "give more")
-            } else {
-                (format!("the most that makes sense is {most}"), "give less")
-            };
-            self.push(key, show(&given), fault, remedy);
-        }
-    }
-
-    fn count(&mut self, key: &str, given: usize, range: RangeInclusive<usize>) {
-        self.range(key, given, range, usize::to_string);
-    }
-
-    fn bytes(&mut self, key: &str, given: u64, range: RangeInclusive<u64>) {
-        self.range(key, given, range, |bytes| size::display(*bytes));
-    }
-
-    fn duration(&mut self, key: &str, given: Duration, range: RangeInclusive<Duration>) {
-        self.range(key, given, range, |duration| humantime::format_duration(*duration).to_string());
     }
 }

@@ -1,9 +1,11 @@
 //! The names of all settings, read off the defaults, and the one that a mistyped name was probably meant to be.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use figment::value::{Dict, Value};
 use strsim::damerau_levenshtein;
 
-use super::Settings;
+use super::{Listener, Protocol, Settings};
 
 /// The defaults as a tree of values. An array (the listeners) is a leaf.
 pub(super) fn defaults() -> Dict {
@@ -13,8 +15,21 @@ pub(super) fn defaults() -> Dict {
         .expect("the settings are a struct of plain values")
 }
 
+/// The same for one listener.
+pub(super) fn of_listener() -> Dict {
+    Value::serialize(Listener::new(Protocol::default(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+        .ok()
+        .and_then(Value::into_dict)
+        .expect("a listener is a struct of plain values")
+}
+
 /// The dotted paths of all settings.
 pub(super) fn all() -> Vec<String> {
+    paths(&defaults())
+}
+
+/// The dotted paths of everything in a tree.
+pub(super) fn paths(tree: &Dict) -> Vec<String> {
     fn collect(dict: &Dict, prefix: &str, into: &mut Vec<String>) {
         for (name, value) in dict {
             let path = join(prefix, name);
@@ -25,7 +40,7 @@ pub(super) fn all() -> Vec<String> {
         }
     }
     let mut paths = Vec::new();
-    collect(&defaults(), "", &mut paths);
+    collect(tree, "", &mut paths);
     paths
 }
 

@@ -9,21 +9,32 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 
 use super::environment::{PREFIX, Variable};
+use super::explain::{explain, show};
 use super::keys::{self, join};
 use super::lines::Lines;
 use super::problem::{Place, Problem, SettingsError};
-use super::{Settings, check};
+use super::{Listener, Settings, check, warnings};
 
-/// Remedies show what was given, but not pages of it.
-const SHOWN: usize = 80;
+const LISTENERS: &str = "listeners";
+
+/// Settings as they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The settings, which make sense.
+    pub settings: Settings,
+    /// What is allowed but deserves a second thought.
+    pub warnings: Vec<Problem>,
+}
 
 impl Settings {
     /// The settings of this process: the defaults, under the file if one is named, under the environment.
     ///
+    /// Relative paths in the file start from its folder, those in the environment from the working directory.
+    ///
     /// # Errors
     /// Says everything that is wrong: a file that cannot be read, is not TOML, or names settings that do not
     /// exist; values of the wrong kind; values that make no sense alone or together.
-    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+    pub fn load(file: Option<&Path>) -> Result<Loaded, SettingsError> {
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
             Some((name, value.to_string_lossy().into_owned()))
@@ -38,7 +49,7 @@ impl Settings {
     pub fn load_from(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Loaded, SettingsError> {
         let mut given = Figment::new();
         let file = file.map(TomlFile::read).transpose()?;
         if let Some(file) = &file {
@@ -99,14 +110,14 @@ struct Reading {
 }
 
 impl Reading {
-    fn read(mut self) -> Result<Settings, SettingsError> {
+    fn read(mut self) -> Result<Loaded, SettingsError> {
         let given = match self.given.find_value("") {
             Ok(Value::Dict(_, dict)) => dict,
             // Nothing was given at all.
             _ => Dict::new(),
         };
         self.section("", &given, &keys::defaults());
-        let settings: Settings = match self.accepted.extract() {
+        let mut settings: Settings = match self.accepted.extract() {
             Ok(settings) => settings,
             Err(error) => {
                 self.problem("", None, Place::Default, error.to_string(), "correct it");
@@ -118,13 +129,25 @@ impl Reading {
             if self.problems.iter().any(|problem| problem.key == flaw.key) {
                 continue;
             }
-            let place = match find(&given, &flaw.key) {
-                Some(value) => self.place(&flaw.key, value),
-                None => Place::Default,
-            };
+            let place = self.place_of(&given, &flaw.key);
             self.problems.push(flaw.at(place));
         }
-        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsError::new(self.problems)) }
+        if !self.problems.is_empty() {
+            return Err(SettingsError::new(self.problems));
+        }
+        for (key, path) in settings.paths() {
+            if let Place::File(file, _) = self.place_of(&given, &key) {
+                *path = file.parent().unwrap_or(Path::new("")).join(&path);
+            }
+        }
+        let warnings = warnings::of(&settings)
+            .into_iter()
+            .map(|flaw| {
+                let place = self.place_of(&given, &flaw.key);
+                flaw.at(place)
+            })
+            .collect();
+        Ok(Loaded { settings, warnings })
     }
 
     fn section(&mut self, prefix: &str, given: &Dict, defaults: &Dict) {
@@ -136,20 +159,10 @@ impl Reading {
                 (Some(Value::Dict(_, defaults)), Value::Dict(_, given)) => {
                     self.section(&key, given, defaults);
                 }
-                (Some(Value::Dict(_, defaults)), other) => {
-                    let inner: Vec<_> = defaults.keys().map(|name| join(&key, name)).collect();
-                    self.problem(
-                        &key,
-                        Some(show(other)),
-                        place,
-                        "this is a section, not a setting".to_owned(),
-                        &format!("give {}", inner.join(", ")),
-                    );
-                }
-                (Some(Value::Array(..)), Value::Array(_, elements)) => {
-                    if self.listeners(&key, elements) {
-                        self.accept(&key, value);
-                    }
+                (Some(Value::Dict(_, defaults)), other) => self.not_a_setting(&key, other, place, defaults),
+                (Some(_), Value::Array(_, elements)) if key == LISTENERS => {
+                    let readable = self.listeners(&key, elements);
+                    self.accept(&key, &Value::from(readable));
                 }
                 (Some(default), value) => self.setting(&key, value, default, place),
             }
@@ -172,51 +185,71 @@ impl Reading {
         }
     }
 
-    /// Whether all elements of the list of listeners can be read.
-    fn listeners(&mut self, key: &str, elements: &[Value]) -> bool {
-        let before = self.problems.len();
-        let sound = [("protocol", "mqtt"), ("bind", "127.0.0.1:0")];
+    /// The elements of the list of listeners. Those that cannot be read have one in their place that nothing can be said
+    /// against, so that the others are checked all the same.
+    fn listeners(&mut self, key: &str, elements: &[Value]) -> Vec<Value> {
+        let known = keys::of_listener();
+        let mut readable = elements.to_vec();
         for (index, element) in elements.iter().enumerate() {
+            let before = self.problems.len();
             let path = format!("{key}[{index}]");
             let place = self.place(&path, element);
-            let Some(fields) = element.as_dict() else {
+            if let Some(fields) = element.as_dict() {
+                if !fields.contains_key("bind") {
+                    self.problem(
+                        &format!("{path}.bind"),
+                        None,
+                        place,
+                        "this listener has no address".to_owned(),
+                        "give one, such as bind = \"127.0.0.1:1883\"",
+                    );
+                }
+                self.listener(&path, "", fields, &known);
+            } else {
                 let fault = "a listener is a table".to_owned();
                 let remedy = "write { protocol = \"mqtt\", bind = \"127.0.0.1:1883\" }";
                 self.problem(&path, Some(show(element)), place, fault, remedy);
-                continue;
-            };
-            if !fields.contains_key("bind") {
-                self.problem(
-                    &format!("{path}.bind"),
-                    None,
-                    place,
-                    "this listener has no address".to_owned(),
-                    "give one, such as bind = \"127.0.0.1:1883\"",
-                );
             }
-            for (name, value) in fields {
-                let path = join(&path, name);
-                let place = self.place(&path, value);
-                if !sound.iter().any(|(known, _)| known == name) {
-                    let fault = "there is no such setting".to_owned();
-                    let remedy = keys::nearest(name, sound.map(|(known, _)| known)).map_or_else(
-                        || "a listener has protocol and bind".to_owned(),
+            if self.problems.len() > before {
+                readable[index] = Value::from(Dict::from([("bind".to_owned(), Value::from("127.0.0.1:0"))]));
+            }
+        }
+        readable
+    }
+
+    /// Reads the fields of a listener, or those of its table `section`.
+    fn listener(&mut self, listener: &str, section: &str, fields: &Dict, known: &Dict) {
+        for (name, value) in fields {
+            let field = join(section, name);
+            let path = join(listener, &field);
+            let place = self.place(&path, value);
+            match (known.get(name), value) {
+                (None, _) => {
+                    let all = keys::paths(&keys::of_listener());
+                    let remedy = keys::nearest(&field, all.iter().map(String::as_str)).map_or_else(
+                        || format!("it may have {}", all.join(", ")),
                         |meant| format!("did you mean {meant}?"),
                     );
-                    self.problem(&path, None, place, fault, &remedy);
-                    continue;
+                    self.problem(&path, None, place, "a listener has no such setting".to_owned(), &remedy);
                 }
-                // Try this field alone in a listener that is otherwise sound.
-                let mut listener: Dict =
-                    sound.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-                listener.insert(name.clone(), value.clone());
-                if let Err(kind) = self.accepts(key, &Value::from(vec![listener])) {
-                    let (fault, remedy) = explain(&path, &kind);
-                    self.problem(&path, Some(show(value)), place, fault, &remedy);
+                (Some(Value::Dict(_, known)), Value::Dict(_, fields)) => self.listener(listener, &field, fields, known),
+                (Some(Value::Dict(_, known)), other) => self.not_a_setting(&path, other, place, known),
+                (Some(_), value) => {
+                    // Try this field alone in a listener that is otherwise sound.
+                    let alone = Figment::from(Serialized::default("bind", "127.0.0.1:0")).merge((&*field, value));
+                    if let Err(error) = alone.extract::<Listener>() {
+                        let (fault, remedy) = explain(&path, &error.kind);
+                        self.problem(&path, Some(show(value)), place, fault, &remedy);
+                    }
                 }
             }
         }
-        self.problems.len() == before
+    }
+
+    fn not_a_setting(&mut self, key: &str, given: &Value, place: Place, inner: &Dict) {
+        let inner: Vec<_> = inner.keys().map(|name| join(key, name)).collect();
+        let remedy = format!("give {}", inner.join(", "));
+        self.problem(key, Some(show(given)), place, "this is a section, not a setting".to_owned(), &remedy);
     }
 
     /// Whether the settings can be read with this one value in place of its default.
@@ -251,6 +284,11 @@ impl Reading {
         self.problems.push(Problem { place, key: key.to_owned(), given, fault, remedy: remedy.to_owned() });
     }
 
+    /// Where the setting of this path was given, which may be deep in a list.
+    fn place_of(&self, given: &Dict, key: &str) -> Place {
+        find(given, key).map_or(Place::Default, |value| self.place(key, value))
+    }
+
     fn place(&self, key: &str, value: &Value) -> Place {
         // The tag of a table is that of the layer that named it first; the tag of what is in it is exact.
         let tag = match value {
@@ -274,52 +312,4 @@ fn find<'a>(given: &'a Dict, key: &str) -> Option<&'a Value> {
         Value::Dict(_, inner) if !rest.is_empty() => find(inner, rest),
         _ => Some(value),
     }
-}
-
-/// What is wrong with a value that does not fit its setting, and what would fit.
-fn explain(key: &str, kind: &Kind) -> (String, String) {
-    match kind {
-        Kind::UnknownVariant(given, known) => {
-            let remedy = match keys::nearest(given, known.iter().copied()) {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => format!("give one of {}", quoted(known)),
-            };
-            (format!("the choice is between {}", quoted(known)), remedy)
-        }
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            let (fits, remedy) = match expected.as_str() {
-                "u16" => ("a whole number from 0 to 65535", "give one"),
-                "u32" => ("a whole number from 0 to 4294967295", "give one"),
-                "u64" | "usize" => ("a whole number, 0 or more", "give one"),
-                "i64" => ("a whole number", "give one"),
-                "a boolean" => ("true or false", "give one of them"),
-                "a string" => ("text", "put it in quotes"),
-                "a sequence" | "sequence" => {
-                    ("a list", "write [[listeners]] sections, or listeners = [{ bind = \"127.0.0.1:1883\" }]")
-                }
-                "a duration" => ("a duration", "give a number with its unit, such as \"15s\""),
-                other => (other, "give one"),
-            };
-            (format!("this must be {fits}"), remedy.to_owned())
-        }
-        _ if key.ends_with("bind") => (
-            "this is not an address with a port".to_owned(),
-            "give one, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\" (a name will not do)".to_owned(),
-        ),
-        other => (other.to_string(), "correct it".to_owned()),
-    }
-}
-
-fn quoted(words: &[&str]) -> String {
-    let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    words.join(", ")
-}
-
-fn show(value: &Value) -> String {
-    let mut text = serde_json::to_string(value).unwrap_or_default();
-    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

@@ -6,15 +6,22 @@
 
 mod check;
 mod environment;
+mod explain;
+mod flaw;
 mod keys;
 mod lines;
+mod listeners;
 mod load;
+mod machine;
 mod problem;
+mod reach;
 mod settings;
 mod size;
+mod warnings;
 
 pub use crate::access::{Role, Roles, SerialNumber};
 pub use crate::ledger::{Policy, Scope};
-pub use check::is_local;
+pub use load::Loaded;
 pub use problem::{Place, Problem, SettingsError};
+pub use reach::is_local;
 pub use settings::{Access, Http, Limits, Listener, ListenerLimits, Log, LogFormat, Protocol, Settings, Uploads};

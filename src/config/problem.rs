@@ -1,6 +1,6 @@
 //! What is wrong with the settings, said so that it can be put right without the manual.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -58,15 +58,21 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
-        if !self.key.is_empty() {
-            f.write_str(&self.key)?;
-            if let Some(given) = &self.given {
-                write!(f, " = {given}")?;
+        let Self { place, key, given, fault, remedy } = self;
+        let setting = match (&key[..], given) {
+            ("", _) => String::new(),
+            (key, None) => format!("{key}: "),
+            (key, Some(given)) => format!("{key} = {given}: "),
+        };
+        // A quoted key and a variable's name may hold line ends and the terminal's control sequences.
+        for character in format!("{place}: {setting}{fault}; {remedy}").chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                f.write_char(character)?;
             }
-            f.write_str(": ")?;
         }
-        write!(f, "{}; {}", self.fault, self.remedy)
+        Ok(())
     }
 }
 

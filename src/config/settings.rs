@@ -30,6 +30,21 @@ pub struct Settings {
     pub log: Log,
 }
 
+impl Settings {
+    /// Every path to a file, under the name of its setting.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = (String, &mut PathBuf)> {
+        let Access { password_file, acl_file, .. } = &mut self.access;
+        let access = [("access.password_file", password_file), ("access.acl_file", acl_file)];
+        let listeners = self.listeners.iter_mut().enumerate().flat_map(|(index, listener)| {
+            let Listener { tls_cert, tls_key, client_ca, .. } = listener;
+            [("tls_cert", tls_cert), ("tls_key", tls_key), ("client_ca", client_ca)]
+                .map(|(name, path)| (format!("listeners[{index}].{name}"), path))
+        });
+        let access = access.map(|(key, path)| (key.to_owned(), path));
+        access.into_iter().chain(listeners).filter_map(|(key, path)| Some((key, path.as_mut()?)))
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

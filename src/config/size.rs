@@ -23,7 +23,29 @@ where
     T: TryFrom<u64>,
     D: Deserializer<'de>,
 {
-    deserialize(deserializer).map(Some)
+    deserializer.deserialize_option(SizeIfGiven(PhantomData))
+}
+
+struct SizeIfGiven<T>(PhantomData<T>);
+
+impl<'de, T: TryFrom<u64>> Visitor<'de> for SizeIfGiven<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Size::<T>(PhantomData).expecting(f)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+        deserialize(deserializer).map(Some)
+    }
 }
 
 struct Size<T>(PhantomData<T>);

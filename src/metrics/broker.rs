@@ -7,7 +7,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use super::Metrics;
 use super::family::{Counters, Definer, Gauges};
 use super::label::{
-    AuthFailure, ConnectRefusal, Disconnect, Drop, ProtocolFault, Qos, SessionState, SubscriptionKind, Version,
+    AuthFailure, ConnectRefusal, Disconnect, Drop, Limit, ProtocolFault, Qos, SessionState, SubscriptionKind, Version,
 };
 
 /// From a healthy router's tens of microseconds to the watchdog's patience.
@@ -39,6 +39,7 @@ pub(super) struct Broker {
     queued_bytes: IntGauge,
     protocol_errors: Counters<ProtocolFault>,
     auth_failures: Counters<AuthFailure>,
+    limits: Counters<Limit>,
     throttled: IntCounter,
     wills: IntCounter,
     router_up: IntGauge,
@@ -99,6 +100,7 @@ impl Broker {
                 "Connections, publishes and subscriptions that the access rules denied.",
                 "reason",
             ),
+            limits: define.counters("limit_hits_total", "Times a limit refused, dropped or slowed something.", "limit"),
             throttled: define.counter(
                 "throttled_total",
                 "Times a publisher was slowed down because those behind it could not keep up.",
@@ -191,6 +193,11 @@ impl Metrics {
     /// A client broke the protocol.
     pub fn protocol_error(&self, fault: ProtocolFault) {
         self.broker.protocol_errors.of(fault).inc();
+    }
+
+    /// A limit refused, dropped or slowed something.
+    pub fn limit_hit(&self, limit: Limit) {
+        self.broker.limits.of(limit).inc();
     }
 
     /// The access rules denied something.

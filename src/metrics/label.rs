@@ -192,6 +192,52 @@ labels! {
         Subscribe = "subscribe",
     }
 
+    /// A limit, by the name of its setting.
+    enum Limit {
+        /// Connections at one time, of all clients or of one listener.
+        Connections = "connections",
+        /// Connections at one time from one address.
+        ConnectionsPerAddress = "connections_per_address",
+        /// No CONNECT in time.
+        ConnectTimeout = "connect_timeout",
+        /// A packet that is too large.
+        PacketSize = "max_packet_size",
+        /// A client identifier that is too long.
+        ClientIdLength = "client_id_length",
+        /// A topic name or filter that is too long.
+        TopicLength = "topic_length",
+        /// A topic name or filter with too many levels.
+        TopicLevels = "topic_levels",
+        /// Subscriptions of one session.
+        Subscriptions = "subscriptions_per_session",
+        /// User properties of one packet.
+        UserProperties = "user_properties",
+        /// Publishes of one client in flight.
+        ReceiveMaximum = "receive_maximum",
+        /// A topic alias over the maximum.
+        TopicAliasMaximum = "topic_alias_maximum",
+        /// Messages a second of one client, which was read more slowly.
+        MessageRate = "messages_per_second",
+        /// Bytes a second of one client, which was read more slowly.
+        ByteRate = "bytes_per_second",
+        /// Messages queued for one session.
+        QueueMessages = "queue_messages",
+        /// Bytes queued for one session.
+        QueueBytes = "queue_bytes",
+        /// Bytes queued for all sessions together.
+        QueueBytesTotal = "queue_bytes_total",
+        /// Sessions.
+        Sessions = "sessions",
+        /// Retained messages.
+        RetainedMessages = "retained_messages",
+        /// Bytes of retained messages.
+        RetainedBytes = "retained_bytes",
+        /// Distinct filters with a wildcard.
+        WildcardFilters = "wildcard_filters",
+        /// Passwords that wait to be checked.
+        Logins = "logins",
+    }
+
     /// How a subscription is delivered.
     enum SubscriptionKind {
         /// A topic without wildcards: a look-up in the edge.

@@ -19,7 +19,8 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use self::family::PREFIX;
 pub use self::label::{
-    AuthFailure, ConnectRefusal, Disconnect, Drop, Label, ProtocolFault, Qos, SessionState, SubscriptionKind, Version,
+    AuthFailure, ConnectRefusal, Disconnect, Drop, Label, Limit, ProtocolFault, Qos, SessionState, SubscriptionKind,
+    Version,
 };
 
 /// Every metric of the process.

@@ -75,13 +75,11 @@ impl<R, W> Connection<R, W> {
         if topic.is_empty() && publish.properties.topic_alias.is_none() && self.version == Version::V5 {
             return Err(Fault::protocol("neither a topic name nor a topic alias")); // MQTT 5, 3.3.2.1
         }
-        if !topic::is_name(topic, self.broker.topic_limits()) {
-            return Err(Fault::TOPIC_NAME);
-        }
+        topic::check_name(topic, self.broker.topic_limits())?;
         if publish.qos == QoS::ExactlyOnce {
             let id = publish.packet_id.unwrap_or(NonZeroU16::MIN);
             let v5 = self.version == Version::V5;
-            let most = if v5 { usize::from(self.broker.limits.receive_maximum) } else { usize::MAX };
+            let most = if v5 { usize::from(self.limits.receive_maximum) } else { usize::MAX };
             match self.session.receive(id, most) {
                 None => return Err(Fault::RECEIVE_MAXIMUM),
                 Some(true) => {}
@@ -109,29 +107,35 @@ impl<R, W> Connection<R, W> {
         match accepted {
             Accepted::Delivered => self.ack(ack, id, 0),
             Accepted::NoSubscriber => self.ack(ack, id, 0x10),
+            Accepted::NotAuthorized => self.refuse(ack, id, 0x87, None),
             Accepted::Quota(reason) => {
-                // With an error in PUBREC the exchange is over (MQTT 5, 4.3.3); MQTT 3 goes on as ever.
-                if self.version == Version::V5 && publish.qos == QoS::ExactlyOnce {
-                    self.session.release(id);
-                }
                 let reason = Some(&reason[..]).filter(|_| self.problem_info);
-                encode::ack(&mut self.output, ack, id, 0x97, reason, self.version);
+                self.refuse(ack, id, 0x97, reason);
             }
         }
         Ok(())
     }
 
+    /// Acknowledges a publish with an error; MQTT 3 has none, and is told nothing.
+    fn refuse(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>) {
+        // With an error in PUBREC the exchange is over (MQTT 5, 4.3.3); MQTT 3 goes on as ever.
+        if self.version == Version::V5 && matches!(ack, Ack::Pubrec) {
+            self.session.release(id);
+        }
+        encode::ack(&mut self.output, ack, id, code, reason, self.version);
+    }
+
     /// The topic behind an alias (MQTT 5, 3.3.2.3.4), after `topic`, if there is one, has become it.
     fn resolve(&mut self, alias: u16, topic: &str) -> Result<ByteString, Fault> {
-        if alias == 0 || alias > self.broker.limits.topic_alias_maximum {
+        if alias == 0 || alias > self.limits.topic_alias_maximum {
             return Err(Fault::TOPIC_ALIAS);
         }
         if topic.is_empty() {
             let unknown = Fault::protocol("a topic alias that has not been defined");
             return self.aliases.get(&alias).cloned().ok_or(unknown);
         }
-        if topic.len() > self.broker.limits.topic_length {
-            return Err(Fault::TOPIC_NAME);
+        if topic.len() > self.limits.topic_length {
+            return Err(topic::Unusable::TooLong.into());
         }
         let topic: ByteString = topic.into();
         self.aliases.insert(alias, topic.clone());
@@ -144,7 +148,7 @@ impl<R, W> Connection<R, W> {
         if asked.is_some_and(|seconds| seconds > 0) && self.session.state().terms.expiry_ms == 0 {
             return End::Fault(Fault::protocol("a session expiry in DISCONNECT after 0 in CONNECT"));
         }
-        let expiry_ms = asked.map(|seconds| connect::expiry_ms(seconds, &self.broker));
+        let expiry_ms = asked.map(|seconds| connect::expiry_ms(seconds, &self.limits));
         let with_will = disconnect.reason_code != DisconnectReasonCode::NormalDisconnection;
         End::Client { expiry_ms, with_will }
     }

@@ -1,5 +1,6 @@
 //! What all connections share, and the way of a publish: access, hook, retained store, route.
 
+use super::account::Account;
 use super::deadlines::Deadlines;
 use super::link::Kick;
 use super::retained::Retained;
@@ -13,7 +14,7 @@ use crate::hook::{Hook, Publisher, Refusal, Topic, Verdict};
 use crate::ledger::{Ledger, Now};
 use crate::logging::RateLimit;
 use crate::message::{Message, NEVER, Parts, QoS};
-use crate::metrics::{Drop, Metrics, SessionState, SubscriptionKind};
+use crate::metrics::{AuthFailure, Drop, Metrics, SessionState, SubscriptionKind};
 use crate::route::{Batch, Route, Wait};
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -41,7 +42,10 @@ pub struct Broker {
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
+    pub(super) account: Arc<Account>,
     keys: AtomicU64,
+    /// Counts the versions of the access rules, so that connections notice a new one.
+    pub(super) rules_version: AtomicU64,
     /// Cancelled when the broker stops.
     pub(super) stopping: CancellationToken,
 }
@@ -64,6 +68,8 @@ pub enum Accepted {
     Delivered,
     /// Nobody is subscribed (MQTT 5: 0x10).
     NoSubscriber,
+    /// The client may not publish there (MQTT 5: 0x87; MQTT 3 has no word for it).
+    NotAuthorized,
     /// It was not accepted, or not wholly (MQTT 5: 0x97 with this reason string; MQTT 3 has no word for it).
     Quota(String),
 }
@@ -80,6 +86,7 @@ impl Broker {
         ledger: Arc<Ledger>,
         hook: Hook,
     ) -> Self {
+        let limits_total = limits.queue_bytes_total;
         Self {
             retained: Retained::new(limits.retained_messages, limits.retained_bytes),
             limits: Arc::new(limits),
@@ -93,7 +100,9 @@ impl Broker {
             sessions: DashMap::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
+            account: Arc::new(Account::new(limits_total)),
             keys: AtomicU64::new(1),
+            rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),
         }
     }
@@ -106,7 +115,7 @@ impl Broker {
     /// What bounds topics and filters.
     #[must_use]
     pub fn topic_limits(&self) -> TopicLimits {
-        TopicLimits { length: self.limits.topic_length, levels: self.limits.topic_levels }
+        TopicLimits::of(&self.limits)
     }
 
     /// Takes one message in: everything that is published goes this way, wills and the broker's own answers too.
@@ -114,6 +123,11 @@ impl Broker {
     /// The topic is valid. What goes to wildcard subscribers is collected in `batch`, for [`Broker::send`]. Memory for
     /// the message is taken from `arena`.
     pub fn publish(&self, who: &Author<'_>, parts: &Parts<'_>, batch: &mut Batch, arena: &mut BytesMut) -> Accepted {
+        if !who.rights.may_publish(parts.topic) {
+            self.denied_publish(who, parts.topic);
+            return Accepted::NotAuthorized;
+        }
+        who.rights.notice(parts.topic, parts.payload);
         let limited;
         let (parts, keep) = match Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload)) {
             None | Some(Verdict::Forward) => (parts, parts.retain),
@@ -167,11 +181,22 @@ impl Broker {
         self.route.publish(Message::new(&answer), batch);
     }
 
+    fn denied_publish(&self, who: &Author<'_>, topic: &str) {
+        static DENIED: RateLimit = RateLimit::per_second(5);
+        self.metrics.auth_failure(AuthFailure::Publish);
+        self.metrics.dropped(Drop::NotAuthorized, 1);
+        if let Some(suppressed) = DENIED.allow() {
+            let (client, user) = (&who.identity.client_id[..], who.identity.username.as_deref());
+            tracing::info!(client, user, topic, suppressed, "publish denied: the access rules do not allow it");
+        }
+    }
+
     fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), super::retained::Full> {
         static FULL: RateLimit = RateLimit::per_second(1);
         let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
+            self.metrics.limit_hit(full.0);
             if let Some(suppressed) = FULL.allow() {
                 tracing::warn!(client = &who.identity.client_id[..], topic = message.topic(), suppressed, "{full}");
             }

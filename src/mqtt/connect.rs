@@ -1,15 +1,15 @@
 //! CONNECT: what the client says of itself, whether it is welcome, and CONNACK.
 
-use super::broker::Broker;
 use super::encode;
 use super::fault::Fault;
 use super::properties::{Properties, id};
 use super::terms::{Terms, Will};
-use super::topic;
+use super::topic::{self, TopicLimits};
 use super::wire::{Frame, Reader};
 use crate::access::{Denied, Secret};
+use crate::config::Limits;
 use crate::message::{Message, NEVER, Parts, QoS};
-use crate::metrics::{ConnectRefusal, Version};
+use crate::metrics::{ConnectRefusal, Limit, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use rmqtt_codec::error::DecodeError;
@@ -54,11 +54,13 @@ pub(super) struct Refusal {
     /// For MQTT 3.1 and 3.1.1, which have codes for few causes; without one the connection is just closed.
     pub(super) code_v3: Option<v3::ConnectAckReason>,
     pub(super) text: &'static str,
+    /// The limit that it is over, if it is that.
+    pub(super) limit: Option<Limit>,
 }
 
 impl Refusal {
     fn new(version: Version, why: ConnectRefusal, code: ConnectAckReason, text: &'static str) -> Self {
-        Self { version: Some(version), why, code, code_v3: None, text }
+        Self { version: Some(version), why, code, code_v3: None, text, limit: None }
     }
 
     fn with_v3(self, code_v3: v3::ConnectAckReason) -> Self {
@@ -67,13 +69,18 @@ impl Refusal {
 
     /// No CONNECT at all: there is nobody to answer to (MQTT-3.1.0-1).
     pub(super) const fn silent(why: ConnectRefusal, text: &'static str) -> Self {
-        Self { version: None, why, code: ConnectAckReason::ProtocolError, code_v3: None, text }
+        Self { version: None, why, code: ConnectAckReason::ProtocolError, code_v3: None, text, limit: None }
     }
 
     /// The broker has no place for one more.
-    pub(super) fn busy(version: Version) -> Self {
+    pub(super) fn busy(version: Version, limit: Limit) -> Self {
         Self::new(version, ConnectRefusal::Limit, ConnectAckReason::ServerBusy, "the broker is full")
             .with_v3(v3::ConnectAckReason::ServiceUnavailable)
+            .over(limit)
+    }
+
+    pub(super) const fn over(self, limit: Limit) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// The access rules do not let the client in.
@@ -105,7 +112,8 @@ impl Refusal {
                 "too many clients log in at once",
             ),
         };
-        Self::new(version, why, code, text).with_v3(code_v3)
+        let refusal = Self::new(version, why, code, text).with_v3(code_v3);
+        Self { limit: (denied == Denied::Busy).then_some(Limit::Logins), ..refusal }
     }
 
     /// The client may not publish its own will.
@@ -121,7 +129,7 @@ impl Refusal {
             DisconnectReasonCode::PacketTooLarge => ConnectAckReason::PacketTooLarge,
             _ => ConnectAckReason::MalformedPacket,
         };
-        Self::new(version, ConnectRefusal::Malformed, code, fault.why)
+        Self { limit: fault.limit, ..Self::new(version, ConnectRefusal::Malformed, code, fault.why) }
     }
 
     /// CONNACK, if there is one to send.
@@ -141,7 +149,7 @@ impl Refusal {
 }
 
 /// Reads a CONNECT. The frame is the first of its connection.
-pub(super) fn read(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
+pub(super) fn read(frame: Frame<'_>, limits: &Limits) -> Result<Hello, Refusal> {
     if frame.first_byte >> 4 != 1 {
         return Err(Refusal::silent(ConnectRefusal::NotConnect, "the first packet is not CONNECT"));
     }
@@ -149,10 +157,14 @@ pub(super) fn read(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> 
     if frame.first_byte != 0x10 {
         return Err(Refusal::malformed(version, Fault::malformed("reserved flags of CONNECT are set")));
     }
-    check(frame.body, version, broker.limits.user_properties).map_err(|fault| Refusal::malformed(version, fault))?;
-    let mut hello = if version == Version::V5 { read_v5(frame, broker)? } else { read_v3(frame, version, broker)? };
-    if hello.client_id.len() > broker.limits.client_id_length || hello.client_id.contains('\0') {
-        return Err(identifier(version, "the client identifier is over limits.client_id_length or has U+0000"));
+    check(frame.body, version, limits.user_properties).map_err(|fault| Refusal::malformed(version, fault))?;
+    let mut hello = if version == Version::V5 { read_v5(frame, limits)? } else { read_v3(frame, version, limits)? };
+    if hello.client_id.len() > limits.client_id_length {
+        let text = "the client identifier is longer than limits.client_id_length";
+        return Err(identifier(version, text).over(Limit::ClientIdLength));
+    }
+    if hello.client_id.contains('\0') {
+        return Err(identifier(version, "the client identifier has U+0000"));
     }
     if hello.client_id.is_empty() {
         hello.client_id = format!("auto-{}", uuid::Uuid::new_v4().simple()).into();
@@ -230,7 +242,7 @@ fn check(body: &[u8], version: Version, user_properties: usize) -> Result<(), Fa
     if rest.0.is_empty() { Ok(()) } else { Err(Fault::malformed("bytes after the end of CONNECT")) }
 }
 
-fn read_v3(frame: Frame<'_>, version: Version, broker: &Broker) -> Result<Hello, Refusal> {
+fn read_v3(frame: Frame<'_>, version: Version, limits: &Limits) -> Result<Hello, Refusal> {
     let decoded = v3::Codec::new(0).decode(&mut BytesMut::from(frame.bytes));
     let connect = match decoded {
         Ok(Some((v3::Packet::Connect(connect), _))) => connect,
@@ -244,10 +256,10 @@ fn read_v3(frame: Frame<'_>, version: Version, broker: &Broker) -> Result<Hello,
         return Err(identifier(version, "MQTT 3.1 needs a client identifier"));
     }
     let will = match &connect.last_will {
-        Some(will) => Some(will_of(broker, version, &will.topic, will.qos, will.retain, &will.message, &[])?),
+        Some(will) => Some(will_of(limits, version, &will.topic, will.qos, will.retain, &will.message, &[])?),
         None => None,
     };
-    let expiry_ms = if connect.clean_session { 0 } else { max_expiry_ms(broker) };
+    let expiry_ms = if connect.clean_session { 0 } else { max_expiry_ms(limits) };
     Ok(Hello {
         client_id: connect.client_id.to_string().into(),
         assigned: false,
@@ -261,7 +273,7 @@ fn read_v3(frame: Frame<'_>, version: Version, broker: &Broker) -> Result<Hello,
         terms: Terms {
             version,
             expiry_ms,
-            window: usize::from(broker.limits.inflight),
+            window: usize::from(limits.inflight),
             max_packet_size: 0,
             topic_alias_max: 0,
             will,
@@ -269,7 +281,7 @@ fn read_v3(frame: Frame<'_>, version: Version, broker: &Broker) -> Result<Hello,
     })
 }
 
-fn read_v5(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
+fn read_v5(frame: Frame<'_>, limits: &Limits) -> Result<Hello, Refusal> {
     let version = Version::V5;
     let connect = decode_v5(frame).map_err(|fault| Refusal::malformed(version, fault))?;
     if connect.auth_method.is_some() {
@@ -285,17 +297,17 @@ fn read_v5(frame: Frame<'_>, broker: &Broker) -> Result<Hello, Refusal> {
         Some(will) => {
             let properties = will_properties(will);
             let (topic, message) = (&will.topic, &will.message);
-            let mut made = will_of(broker, version, topic, will.qos, will.retain, message, &properties)?;
+            let mut made = will_of(limits, version, topic, will.qos, will.retain, message, &properties)?;
             made.expiry = will.message_expiry_interval.map(NonZeroU32::get);
             made.delay_ms = u64::from(will.will_delay_interval_sec.unwrap_or(0)) * 1000;
             Some(made)
         }
         None => None,
     };
-    let expiry_ms = expiry_ms(connect.session_expiry_interval_secs, broker);
-    let keep_alive_max = broker.limits.keep_alive_max;
+    let expiry_ms = expiry_ms(connect.session_expiry_interval_secs, limits);
+    let keep_alive_max = limits.keep_alive_max;
     let server_keep_alive = keep_alive_max != 0 && (connect.keep_alive == 0 || connect.keep_alive > keep_alive_max);
-    let window = connect.receive_max.map_or(u16::MAX, NonZeroU16::get).min(broker.limits.inflight);
+    let window = connect.receive_max.map_or(u16::MAX, NonZeroU16::get).min(limits.inflight);
     Ok(Hello {
         client_id: connect.client_id.to_string().into(),
         assigned: false,
@@ -337,17 +349,17 @@ fn decode_v5(frame: Frame<'_>) -> Result<Box<v5::Connect>, Fault> {
 }
 
 /// The session expiry that a client gets for the seconds that it asks for.
-pub(super) fn expiry_ms(seconds: u32, broker: &Broker) -> u64 {
-    let max = max_expiry_ms(broker);
+pub(super) fn expiry_ms(seconds: u32, limits: &Limits) -> u64 {
+    let max = max_expiry_ms(limits);
     if seconds == FOREVER { max } else { max.min(u64::from(seconds) * 1000) }
 }
 
-fn max_expiry_ms(broker: &Broker) -> u64 {
-    u64::try_from(broker.limits.session_expiry_max.as_millis()).unwrap_or(NEVER)
+fn max_expiry_ms(limits: &Limits) -> u64 {
+    u64::try_from(limits.session_expiry_max.as_millis()).unwrap_or(NEVER)
 }
 
 fn will_of(
-    broker: &Broker,
+    limits: &Limits,
     version: Version,
     topic: &ByteString,
     qos: QoS,
@@ -355,9 +367,10 @@ fn will_of(
     payload: &Bytes,
     properties: &[u8],
 ) -> Result<Will, Refusal> {
-    if !topic::is_name(topic, broker.topic_limits()) {
+    if let Err(unusable) = topic::check_name(topic, TopicLimits::of(limits)) {
         let code = ConnectAckReason::TopicNameInvalid;
-        return Err(Refusal::new(version, ConnectRefusal::Will, code, "the will's topic is not valid"));
+        let refusal = Refusal::new(version, ConnectRefusal::Will, code, "the will's topic cannot be used");
+        return Err(Refusal { limit: unusable.limit(), ..refusal });
     }
     let (publisher, expires_at) = (0, NEVER);
     let message = Message::new(&Parts { qos, retain, publisher, expires_at, topic, properties, payload });
@@ -395,7 +408,7 @@ fn will_properties(will: &v5::LastWill) -> BytesMut {
 
 impl Hello {
     /// CONNACK with success.
-    pub(super) fn accept(&self, session_present: bool, broker: &Broker, out: &mut BytesMut) {
+    pub(super) fn accept(&self, session_present: bool, limits: &Limits, out: &mut BytesMut) {
         if self.terms.version != Version::V5 {
             let return_code = v3::ConnectAckReason::ConnectionAccepted;
             // MQTT 3.1 has no Session Present: the byte is reserved.
@@ -403,7 +416,6 @@ impl Hello {
             encode::v3(out, v3::Packet::ConnectAck(v3::ConnectAck { return_code, session_present }));
             return;
         }
-        let limits = &broker.limits;
         let ack = v5::ConnectAck {
             session_present,
             session_expiry_interval_secs: self

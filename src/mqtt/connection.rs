@@ -12,12 +12,14 @@ use super::encode::{self, Ack, PublishHeader};
 use super::fault::Fault;
 use super::handshake::farewell;
 use super::link::{Kick, Link};
+use super::pace::Pace;
 use super::session::{Client, Outgoing, Session};
 use super::sessions::Ending;
 use super::traffic::Traffic;
 use super::transport::crowd::Place;
 use super::wire::{self};
 use crate::access::{Identity, Rights};
+use crate::config::Limits;
 use crate::logging::RateLimit;
 use crate::message::Message;
 use crate::metrics::{Disconnect, Version};
@@ -30,6 +32,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -75,6 +78,9 @@ pub(super) struct Connection<R, W> {
     link: Arc<Link>,
     pub(super) identity: Arc<Identity>,
     pub(super) rights: Arc<Rights>,
+    pub(super) limits: Arc<Limits>,
+    /// The version of the access rules that `rights` are of.
+    rules_version: u64,
     pub(super) version: Version,
     pub(super) problem_info: bool,
     /// One and a half times the keep-alive (MQTT-3.1.2-22).
@@ -89,6 +95,9 @@ pub(super) struct Connection<R, W> {
     own_aliases: OwnAliases,
     /// What this client has published and the route has not taken yet.
     pub(super) batch: Batch,
+    pace: Pace,
+    /// Until when nothing is read, because the client is over its pace.
+    paused_until: Option<Instant>,
     last_read: Instant,
     /// When the client must have taken something of `output`.
     write_deadline: Option<Instant>,
@@ -112,6 +121,8 @@ where
         session: Arc<Session>,
         link: Arc<Link>,
     ) -> Self {
+        let pace = Pace::new(&who.limits, Instant::now());
+        let rules_version = broker.rules_version.load(Acquire);
         let patience = (hello.keep_alive > 0).then(|| Duration::from_millis(u64::from(hello.keep_alive) * 1500));
         Self {
             broker,
@@ -119,6 +130,8 @@ where
             link,
             identity: who.identity,
             rights: who.rights,
+            limits: who.limits,
+            rules_version,
             version: hello.terms.version,
             problem_info: hello.problem_info,
             patience,
@@ -129,6 +142,8 @@ where
             aliases: AHashMap::new(),
             own_aliases: OwnAliases::new(hello.terms.topic_alias_max.min(OWN_ALIASES)),
             batch: Batch::default(),
+            pace,
+            paused_until: None,
             last_read: Instant::now(),
             write_deadline: None,
             next_read: READ_MIN,
@@ -145,7 +160,7 @@ where
             if let Some(kick) = self.link.kicked() {
                 return End::Kicked(kick);
             }
-            if parse && waiting.is_none() && self.output.len() < OUTPUT_LIMIT {
+            if parse && waiting.is_none() && self.paused_until.is_none() && self.output.len() < OUTPUT_LIMIT {
                 match self.take_packets() {
                     Ok(more) => parse = more,
                     Err(end) => return end,
@@ -157,7 +172,11 @@ where
                 fetch = self.fetch();
             }
             self.watch_output(timer.as_mut());
-            let readable = waiting.is_none() && !parse && self.output.len() < OUTPUT_LIMIT;
+            if let Some(until) = self.paused_until.filter(|until| *until < timer.deadline()) {
+                timer.as_mut().reset(until);
+            }
+            let readable =
+                waiting.is_none() && !parse && self.paused_until.is_none() && self.output.len() < OUTPUT_LIMIT;
             let writable = !self.output.is_empty();
             if readable {
                 self.input.reserve(self.next_read);
@@ -197,7 +216,12 @@ where
         let mut traffic = Traffic::default();
         let mut arena = BytesMut::new();
         let (mut at, mut left) = (0, false);
-        let max_size = self.broker.limits.max_packet_size as usize;
+        let max_size = self.limits.max_packet_size as usize;
+        let rules_version = self.broker.rules_version.load(Acquire);
+        if rules_version != self.rules_version {
+            self.rules_version = rules_version;
+            self.rights = self.session.state().client.rights.clone();
+        }
         let result = loop {
             let frame = match wire::next_frame(&input[at..], max_size) {
                 Ok(Some(frame)) => frame,
@@ -215,12 +239,13 @@ where
                 let all = input.len() - at + room;
                 arena = BytesMut::with_capacity(all.min(ARENA).max(room));
             }
-            let user_properties = self.broker.limits.user_properties;
+            let user_properties = self.limits.user_properties;
             let packet = wire::decode(frame, self.version, user_properties).map_err(End::Fault);
             if let Err(end) = packet.and_then(|packet| self.act(packet, &mut traffic, &mut arena)) {
                 break Err(end);
             }
         };
+        self.keep_pace(traffic.messages(), at);
         traffic.report_received(&self.broker.metrics);
         self.input = input;
         self.input.advance(at);
@@ -228,6 +253,16 @@ where
             self.input = BytesMut::new();
         }
         result.map(|()| left)
+    }
+
+    /// Pauses reading if the client has sent more than it may.
+    fn keep_pace(&mut self, messages: usize, bytes: usize) {
+        if self.pace.is_limited()
+            && let Some((until, limit)) = self.pace.spend(messages, bytes, Instant::now())
+        {
+            self.paused_until = Some(until);
+            self.broker.metrics.limit_hit(limit);
+        }
     }
 
     /// Hands the batch to the route; what there is to wait for before the next.
@@ -288,7 +323,7 @@ where
         if self.output.is_empty() || self.write_deadline.is_some() {
             return;
         }
-        let deadline = Instant::now() + self.broker.limits.write_timeout;
+        let deadline = Instant::now() + self.limits.write_timeout;
         self.write_deadline = Some(deadline);
         // Mostly the timer runs out earlier anyway; then it is set anew.
         if timer.deadline() > deadline {
@@ -298,6 +333,7 @@ where
 
     fn check_deadlines(&mut self, timer: Pin<&mut Sleep>) -> Option<End> {
         let now = Instant::now();
+        self.paused_until = self.paused_until.filter(|until| *until > now);
         if self.patience.is_some_and(|patience| self.last_read + patience <= now) {
             return Some(End::KeepAlive);
         }
@@ -325,6 +361,9 @@ where
             End::KeepAlive => (Disconnect::KeepAlive, Some(DisconnectReasonCode::KeepAliveTimeout), ""),
             End::WriteTimeout => (Disconnect::WriteTimeout, None, ""),
             End::Kicked(Kick::TakenOver) => (Disconnect::TakenOver, Some(DisconnectReasonCode::SessionTakenOver), ""),
+            End::Kicked(Kick::NotAuthorized) => {
+                (Disconnect::NotAuthorized, Some(DisconnectReasonCode::NotAuthorized), "")
+            }
             End::Kicked(Kick::Shutdown) => (Disconnect::Shutdown, Some(DisconnectReasonCode::ServerShuttingDown), ""),
         };
         // As text, so that it is escaped: whoever chooses it must not write lines of the log.
@@ -332,6 +371,9 @@ where
         match &end {
             End::Fault(fault) => {
                 self.broker.metrics.protocol_error(fault.kind);
+                if let Some(limit) = fault.limit {
+                    self.broker.metrics.limit_hit(limit);
+                }
                 if let Some(suppressed) = FAULTS.allow() {
                     tracing::info!(%peer, client, suppressed, "connection closed: {fault}");
                 }

@@ -87,8 +87,13 @@ mod tests {
         let message =
             Message::new(&Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload: b"" });
         let id = |id| NonZeroU32::new(id).unwrap();
-        let options =
-            |qos, id, no_local| Options { qos, no_local, retain_as_published: false, id: NonZeroU32::new(id) };
+        let options = |qos, id, no_local| Options {
+            qos,
+            no_local,
+            retain_as_published: false,
+            id: NonZeroU32::new(id),
+            partial: false,
+        };
         let matching = [
             options(QoS::AtMostOnce, 3, false),
             options(QoS::ExactlyOnce, 0, false),

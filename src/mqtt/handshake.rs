@@ -4,17 +4,18 @@ use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
 use super::listener::Arrival;
-use super::session::{Client, Session};
-use super::sessions::Joined;
-use super::terms::Will;
+use super::session::Client;
+use super::sessions::{Joined, NoSession};
 use super::wire;
-use crate::access::Login;
+use crate::access::{Denied, Login};
+use crate::config::Limits;
 use crate::logging::RateLimit;
-use crate::metrics::ConnectRefusal;
+use crate::metrics::{AuthFailure, ConnectRefusal, Limit, Version};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{timeout, timeout_at};
@@ -23,9 +24,6 @@ use tokio::time::{timeout, timeout_at};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// CONNECT holds five strings of at most 64 KiB and properties: none is larger than this.
 const CONNECT_MAX: usize = 1 << 20;
-
-/// A client with its session, and the will that its last connection has left.
-type Admitted = (Hello, Client, (Joined, Option<(Arc<Session>, Will)>));
 
 /// Serves one client from CONNECT to the end.
 pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, mut arrival: Box<Arrival>)
@@ -36,30 +34,31 @@ where
     let mut input = BytesMut::new();
     let peer = arrival.peer;
     let first = tokio::select! {
-        first = timeout_at(arrival.deadline, handshake(&broker, &mut read, &mut input)) => first,
+        first = timeout_at(arrival.deadline, handshake(&broker, &arrival.entrance.limits, &mut read, &mut input)) => first,
         () = broker.stopping.cancelled() => Ok(Err(Refusal::silent(ConnectRefusal::Unavailable, "the broker stops"))),
     };
     let mut place = None;
     let hello = match first {
         Ok(Ok(hello)) => {
             place = arrival.place();
-            if place.is_some() { Ok(hello) } else { Err(Refusal::busy(hello.terms.version)) }
+            if place.is_some() { Ok(hello) } else { Err(Refusal::busy(hello.terms.version, Limit::Connections)) }
         }
         Ok(Err(refusal)) => Err(refusal),
-        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")),
+        Err(_) => Err(Refusal::silent(ConnectRefusal::Timeout, "no CONNECT within limits.connect_timeout")
+            .over(Limit::ConnectTimeout)),
     };
     let admitted = match hello {
         Ok(hello) => admit(&broker, hello, &mut arrival).await,
         Err(refusal) => Err(refusal),
     };
-    let (hello, client, (joined, old_will)) = match admitted {
+    let (hello, client, joined) = match admitted {
         Ok(joined) => joined,
         Err(refusal) => {
             drop(place);
             return refuse(&broker, read, write, peer, refusal).await;
         }
     };
-    if let Some((session, will)) = old_will {
+    if let Some((session, will)) = joined.old_will {
         // Whoever it goes to may be behind: CONNACK must not wait for it.
         let broker = broker.clone();
         tokio::spawn(async move { broker.publish_will(&session, will).await });
@@ -69,7 +68,7 @@ where
     tracing::debug!(%peer, client = &hello.client_id[..], protocol = version.as_str(), "connected");
 
     let mut output = BytesMut::new();
-    hello.accept(joined.present, &broker, &mut output);
+    hello.accept(joined.present, &client.limits, &mut output);
     let mut connection =
         Connection::new(broker, read, write, input, output, &hello, client, joined.session, joined.link);
     // A connection may be idle for months: what only CONNECT was about must not stay.
@@ -79,7 +78,7 @@ where
 }
 
 /// Lets the client in by the access rules, and gives it its session.
-async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Result<Admitted, Refusal> {
+async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Result<(Hello, Client, Joined), Refusal> {
     let version = hello.terms.version;
     let login = Login {
         client_id: hello.client_id.clone(),
@@ -89,16 +88,39 @@ async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Resu
         address: arrival.peer.ip(),
         door: arrival.entrance.door,
     };
-    let identity = broker.access.authenticate(login).await.map_err(|denied| Refusal::denied(version, denied))?;
+    let identity = broker.access.authenticate(login).await.map_err(|why| denied(broker, version, why))?;
+    let rules_version = broker.rules_version.load(Acquire);
     let rights = broker.access.rights(&identity);
     if hello.terms.will.as_ref().is_some_and(|will| !rights.may_publish(will.message.topic())) {
+        broker.metrics.auth_failure(AuthFailure::Publish);
         return Err(Refusal::will_not_allowed(version));
     }
-    let client = Client { identity: Arc::new(identity), rights };
+    let client = Client { identity: Arc::new(identity), rights, limits: arrival.entrance.limits.clone() };
     match broker.join(&client, hello.clean, hello.terms.clone()) {
-        Ok(joined) => Ok((hello, client, joined)),
-        Err(_) => Err(Refusal::busy(version)),
+        Ok(joined) => {
+            if rules_version != broker.rules_version.load(Acquire) {
+                // They were read again meanwhile, and those who went through all sessions may have missed this one.
+                broker.recheck(&joined.session);
+            }
+            Ok((hello, client, joined))
+        }
+        Err(NoSession::Full) => Err(Refusal::busy(version, Limit::Sessions)),
+        Err(NoSession::OfAnother) => Err(denied(broker, version, Denied::Identifier)),
     }
+}
+
+fn denied(broker: &Broker, version: Version, why: Denied) -> Refusal {
+    let counted = match why {
+        Denied::NoCredentials => Some(AuthFailure::Anonymous),
+        Denied::UnknownUser => Some(AuthFailure::UnknownUser),
+        Denied::WrongPassword => Some(AuthFailure::WrongPassword),
+        Denied::Identifier => Some(AuthFailure::Identifier),
+        Denied::Busy => None,
+    };
+    if let Some(counted) = counted {
+        broker.metrics.auth_failure(counted);
+    }
+    Refusal::denied(version, why)
 }
 
 async fn refuse<R, W>(broker: &Broker, mut read: R, mut write: W, peer: SocketAddr, refusal: Refusal)
@@ -108,6 +130,9 @@ where
 {
     static REFUSED: RateLimit = RateLimit::per_second(5);
     broker.metrics.refused(refusal.why);
+    if let Some(limit) = refusal.limit {
+        broker.metrics.limit_hit(limit);
+    }
     if !matches!(refusal.why, ConnectRefusal::Closed)
         && let Some(suppressed) = REFUSED.allow()
     {
@@ -138,10 +163,11 @@ where
 /// Reads until CONNECT is whole; what comes after it stays in `input`.
 async fn handshake<R: AsyncRead + Unpin>(
     broker: &Broker,
+    limits: &Limits,
     read: &mut R,
     input: &mut BytesMut,
 ) -> Result<Hello, Refusal> {
-    let max_size = CONNECT_MAX.min(broker.limits.max_packet_size as usize);
+    let max_size = CONNECT_MAX.min(limits.max_packet_size as usize);
     loop {
         // Whoever doesn't begin with CONNECT need not be listened to any longer.
         if input.first().is_some_and(|byte| byte >> 4 != 1) {
@@ -150,12 +176,14 @@ async fn handshake<R: AsyncRead + Unpin>(
         match wire::next_frame(input, max_size) {
             Ok(Some(frame)) => {
                 let length = frame.bytes.len();
-                let hello = connect::read(frame, broker);
+                let hello = connect::read(frame, limits);
                 input.advance(length);
                 return hello;
             }
             Ok(None) => {}
-            Err(fault) => return Err(Refusal::silent(ConnectRefusal::TooLarge, fault.why)),
+            Err(fault) => {
+                return Err(Refusal { limit: fault.limit, ..Refusal::silent(ConnectRefusal::TooLarge, fault.why) });
+            }
         }
         input.reserve(READ_MIN);
         match read.read_buf(input).await {

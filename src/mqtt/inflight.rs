@@ -58,6 +58,11 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    /// Bytes of the messages that wait for an acknowledgement.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether one more may be sent to a client that takes `window` at a time, of not much more than `max_bytes`.
     pub(super) fn has_room(&self, window: usize, max_bytes: usize) -> bool {
         let bytes_fit = self.bytes < max_bytes || self.outstanding == 0;

@@ -11,6 +11,8 @@ pub(super) enum Kick {
     TakenOver = 1,
     /// The broker stops.
     Shutdown = 2,
+    /// The access rules do not let the client in any more.
+    NotAuthorized = 3,
 }
 
 /// The connection that a session has at present.
@@ -34,7 +36,8 @@ impl Link {
         match self.kicked.load(SeqCst) {
             0 => None,
             1 => Some(Kick::TakenOver),
-            _ => Some(Kick::Shutdown),
+            2 => Some(Kick::Shutdown),
+            _ => Some(Kick::NotAuthorized),
         }
     }
 }

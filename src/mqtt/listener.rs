@@ -131,7 +131,7 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Box<Self>> {
+    pub(super) fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Box<Self>> {
         let Some(socket) = entrance.crowds.socket() else {
             refused(broker, peer, entrance, &Refused::full("there are too many connections"));
             return None;
@@ -155,7 +155,7 @@ impl Arrival {
     }
 
     fn count_address(&mut self, broker: &Broker) -> bool {
-        self.from_address = self.entrance.crowds.from_address(self.peer);
+        self.from_address = self.entrance.crowds.of_address(self.peer);
         if self.from_address.is_none() {
             let refusal = Refused::full("there are too many connections from this address");
             refused(broker, self.peer, &self.entrance, &refusal);

@@ -3,8 +3,9 @@
 //! Bytes come in through `listener`, `transport` and `handshake` to a `connection`, which reads them with `wire` and `connect`, and hands
 //! each packet to its `actions`; a publish goes to the `broker`: access, hook, `retained` store, route. That ends in `session`s, where a
 //! connection fetches what it has to write, with `encode`. `sessions` is the life of sessions and wills,
-//! `subscriptions` what clients subscribe to, `shared` the groups, `inflight` what waits for acknowledgements.
+//! `subscriptions` what clients subscribe to, `recheck` what new access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements.
 
+mod account;
 mod actions;
 mod aliases;
 pub mod broker;
@@ -18,12 +19,15 @@ mod handshake;
 mod inflight;
 mod link;
 pub mod listener;
+mod pace;
 mod properties;
 mod queue;
+mod recheck;
 mod retained;
 mod session;
 mod sessions;
 mod shared;
+mod stream;
 mod subscriptions;
 mod terms;
 pub mod topic;
@@ -32,3 +36,4 @@ pub mod transport;
 mod wire;
 
 pub use broker::Broker;
+pub use stream::serve;

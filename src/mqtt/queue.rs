@@ -80,6 +80,15 @@ impl Queue {
         dropped.len()
     }
 
+    /// Drops what `keep` does not want to keep, and says how many messages that were.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> usize {
+        let before = self.len();
+        self.fleeting.retain(&keep);
+        self.lasting.retain(&keep);
+        self.bytes = self.fleeting.iter().chain(&self.lasting).map(Self::cost).sum();
+        before - self.len()
+    }
+
     /// Empties the queue; gives its messages of QoS 1 and 2.
     pub(super) fn drain_lasting(&mut self) -> impl Iterator<Item = Delivery> {
         std::mem::take(self).lasting.into_iter()

@@ -1,6 +1,7 @@
 //! Retained messages (MQTT 5, 3.3.1.3).
 
 use crate::message::Message;
+use crate::metrics::Limit;
 use crate::tree::TopicTree;
 use parking_lot::RwLock;
 
@@ -41,10 +42,10 @@ impl Store {
     }
 }
 
-/// The store is full.
+/// The store is full, by this limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not retained: the store is at limits.retained_messages or limits.retained_bytes")]
-pub(super) struct Full;
+#[error("not retained: the store is at limits.{}", .0.as_str())]
+pub(super) struct Full(pub(super) Limit);
 
 impl Retained {
     /// An empty store with its bounds.
@@ -66,16 +67,20 @@ impl Retained {
             store.bytes -= before.unwrap_or(0);
             return Ok(());
         }
-        let fits = |store: &Store| {
+        let room = |store: &Store| {
             let bytes = store.bytes - before.unwrap_or(0) + message.size() + store.tree.nodes() * NODE;
-            bytes <= self.max_bytes && (before.is_some() || store.tree.len() < self.max_messages)
+            if bytes > self.max_bytes {
+                Err(Full(Limit::RetainedBytes))
+            } else if before.is_none() && store.tree.len() >= self.max_messages {
+                Err(Full(Limit::RetainedMessages))
+            } else {
+                Ok(())
+            }
         };
-        if !fits(&store) && store.swept_ms + SWEEP_MS <= now_ms {
+        if room(&store).is_err() && store.swept_ms + SWEEP_MS <= now_ms {
             store.sweep(now_ms);
         }
-        if !fits(&store) {
-            return Err(Full);
-        }
+        room(&store)?;
         // Counted anew: what was there before may just have been swept.
         if let Some(before) = store.tree.insert(topic, message.detached()) {
             store.bytes -= before.size();
@@ -142,9 +147,9 @@ mod tests {
     fn a_full_store_keeps_what_it_has() {
         let retained = Retained::new(1, 2000);
         retained.put(&message("a", b"1", NEVER), 0).unwrap();
-        assert_eq!(retained.put(&message("b", b"1", NEVER), 0), Err(Full));
+        assert_eq!(retained.put(&message("b", b"1", NEVER), 0), Err(Full(Limit::RetainedMessages)));
         retained.put(&message("a", b"2", NEVER), 0).unwrap();
-        assert_eq!(retained.put(&message("a", &[0; 2000], NEVER), 0), Err(Full));
+        assert_eq!(retained.put(&message("a", &[0; 2000], NEVER), 0), Err(Full(Limit::RetainedBytes)));
         assert_eq!(retained.matching("#", 0)[0].payload(), b"2");
     }
 
@@ -152,7 +157,7 @@ mod tests {
     fn expired_messages_make_room_in_a_full_store() {
         let retained = Retained::new(1, 2000);
         retained.put(&message("a", b"1", 5_000), 0).unwrap();
-        assert_eq!(retained.put(&message("b", b"1", NEVER), 4_999), Err(Full));
+        assert_eq!(retained.put(&message("b", b"1", NEVER), 4_999), Err(Full(Limit::RetainedMessages)));
         retained.put(&message("b", b"1", NEVER), 6_000).unwrap();
         assert_eq!(retained.matching("#", 6_000)[0].topic(), "b");
     }

@@ -5,6 +5,7 @@
 //! written. Under it only locks are taken that take none themselves: the gate's, the deadlines', and, where a connection
 //! comes or goes, those of the ledger.
 
+use super::account::{Account, Share};
 use super::delivery::Delivery;
 use super::inflight::{InFlight, Received, Resend};
 use super::link::Link;
@@ -15,7 +16,7 @@ use super::topic;
 use crate::access::{Identity, Rights};
 use crate::config::Limits;
 use crate::message::{Message, NEVER, QoS};
-use crate::metrics::{Drop, Metrics};
+use crate::metrics::{Drop, Limit, Metrics};
 use crate::route::{Gate, Options, Pressure, Subscriber, Via};
 use ahash::{AHashMap, AHashSet};
 use bytestring::ByteString;
@@ -60,6 +61,16 @@ pub(super) struct Subscription {
 pub(super) struct Client {
     pub(super) identity: Arc<Identity>,
     pub(super) rights: Arc<Rights>,
+    /// The limits of its listener.
+    pub(super) limits: Arc<Limits>,
+}
+
+impl Client {
+    /// Whether a session of this client may become one of `other`, which has the same client identifier.
+    pub(super) fn may_hand_over_to(&self, other: &Self) -> bool {
+        let (owner, other) = (&self.identity.username, &other.identity.username);
+        owner.is_none() || owner == other
+    }
 }
 
 /// A session.
@@ -69,6 +80,7 @@ pub(super) struct Session {
     client_id: ByteString,
     limits: Arc<Limits>,
     metrics: Arc<Metrics>,
+    account: Arc<Account>,
     gate: Arc<Gate>,
     state: Mutex<State>,
 }
@@ -93,6 +105,8 @@ pub(super) struct State {
     /// Messages delivered by an exact subscription whose wildcard copy is still on its way.
     expected_copies: VecDeque<Message>,
     expected_bytes: usize,
+    /// What it reported to the account of all sessions.
+    share: Share,
     /// The connection will fetch without being woken.
     awake: bool,
     /// Messages of QoS 1 or 2 wait for room in the window.
@@ -100,7 +114,14 @@ pub(super) struct State {
 }
 
 impl Session {
-    pub(super) fn new(key: u64, limits: Arc<Limits>, metrics: Arc<Metrics>, client: Client, terms: Terms) -> Self {
+    pub(super) fn new(
+        key: u64,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+        account: Arc<Account>,
+        client: Client,
+        terms: Terms,
+    ) -> Self {
         let client_id = client.identity.client_id.clone();
         let state = State {
             link: None,
@@ -115,10 +136,11 @@ impl Session {
             received: AHashSet::new(),
             expected_copies: VecDeque::new(),
             expected_bytes: 0,
+            share: Share::default(),
             awake: false,
             blocked: false,
         };
-        Self { key, client_id, limits, metrics, gate: Arc::default(), state: Mutex::new(state) }
+        Self { key, client_id, limits, metrics, account, gate: Arc::default(), state: Mutex::new(state) }
     }
 
     /// The client identifier.
@@ -215,6 +237,7 @@ impl Session {
         }
         // The next message wakes the connection. With a full window one of QoS 1 or 2 need not: the next
         // acknowledgement makes the connection fetch.
+        self.settle(state);
         let more = out.len() >= most || bytes >= most_bytes;
         state.awake = more;
         state.blocked = state.queue.has_lasting() || state.backlog.has_lasting();
@@ -275,18 +298,16 @@ impl Session {
             self.metrics.dropped(Drop::Offline, 1);
             return None;
         }
-        let full = |state: &State| {
-            state.queue.len() >= self.limits.queue_messages
-                || state.queue.bytes() + Queue::cost(&delivery) > self.limits.queue_bytes
-        };
         let lasting = delivery.qos != QoS::AtMostOnce;
-        if full(state) && !self.is_waited_for(state, lasting) {
+        let cost = Queue::cost(&delivery);
+        if self.no_room(state, cost).is_some() && !self.is_waited_for(state, lasting) {
             if lasting {
                 let dropped = state.queue.drop_fleeting();
                 self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
             }
-            if full(state) {
+            if let Some(limit) = self.no_room(state, cost) {
                 self.metrics.dropped(if lasting { Drop::QueueFull } else { Drop::QueueFullQos0 }, 1);
+                self.metrics.limit_hit(limit);
                 return None;
             }
         }
@@ -299,9 +320,29 @@ impl Session {
         if !blocked {
             state.wake();
         }
-        let pressing =
-            state.queue.len() > self.limits.queue_messages / 2 || state.queue.bytes() > self.limits.queue_bytes / 2;
+        let pressing = state.queue.len() > self.limits.queue_messages / 2
+            || state.queue.bytes() > self.limits.queue_bytes / 2
+            || self.account.is_short_for(state.queue.bytes());
         if online && pressing && self.gate.press(lasting) { self.gate.pressure(lasting) } else { None }
+    }
+
+    /// The limit that keeps a message of this cost out of the queue.
+    fn no_room(&self, state: &State, cost: usize) -> Option<Limit> {
+        if state.queue.len() >= self.limits.queue_messages {
+            Some(Limit::QueueMessages)
+        } else if state.queue.bytes() + cost > self.limits.queue_bytes {
+            Some(Limit::QueueBytes)
+        } else if self.account.is_full_for(state.queue.bytes(), state.link.is_some()) {
+            Some(Limit::QueueBytesTotal)
+        } else {
+            None
+        }
+    }
+
+    /// Reports what waits to the account of all sessions.
+    pub(super) fn settle(&self, state: &mut State) {
+        let bytes = state.queue.bytes() + state.inflight.bytes();
+        self.account.settle(&mut state.share, bytes, state.link.is_some());
     }
 
     /// Whether publishers wait for it already, so that what comes now is only what was on its way.
@@ -330,7 +371,12 @@ impl Session {
     /// The delivery, if the session has ended meanwhile.
     pub(super) fn deliver_shared(&self, delivery: Delivery) -> Result<Option<Pressure>, Delivery> {
         let mut state = self.state.lock();
-        if state.ended { Err(delivery) } else { Ok(self.enqueue(&mut state, delivery)) }
+        if state.ended {
+            return Err(delivery);
+        }
+        let pressure = self.enqueue(&mut state, delivery);
+        self.settle(&mut state);
+        Ok(pressure)
     }
 
     /// Whether another message for it would be dropped.
@@ -377,6 +423,18 @@ impl State {
         self.subscriptions
             .iter()
             .any(|(filter, own)| own.group.is_none() && topic::has_wildcard(filter) && topic::matches(filter, topic))
+    }
+
+    /// Whether its client may read a topic that `matching` subscriptions of it match.
+    pub(super) fn may_take(&self, matching: &[Options], topic: &str) -> bool {
+        !matching.iter().any(|options| options.partial) || self.client.rights.may_read(topic)
+    }
+
+    /// Drops what waits for the client and it may not read any more; says how many messages that were.
+    pub(super) fn drop_unreadable(&mut self) -> usize {
+        let rights = self.client.rights.clone();
+        let readable = |delivery: &Delivery| rights.may_read(delivery.message.topic());
+        self.queue.retain(readable) + self.backlog.retain(readable)
     }
 
     /// The options of all its subscriptions that match `topic`, but for the shared ones.
@@ -429,10 +487,13 @@ impl Subscriber for Session {
             {
                 state.expected_bytes -= message.size();
                 state.expected_copies.remove(at);
+            } else if !state.may_take(matching, message.topic()) {
+                // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
                 pressure = self.enqueue(state, delivery).map(|p| p.or(pressure.take())).or(pressure);
             }
         }
+        self.settle(state);
         pressure
     }
 }

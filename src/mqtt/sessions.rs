@@ -2,10 +2,9 @@
 
 use super::broker::{Author, Broker};
 use super::link::{Kick, Link};
-use super::session::{Client, Session, after};
+use super::session::{Client, Session, State, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
-use crate::metrics::ConnectRefusal;
 use crate::route::{Batch, Subscriber};
 use bytes::BytesMut;
 use dashmap::mapref::entry::Entry;
@@ -31,6 +30,17 @@ pub(super) struct Joined {
     pub(super) link: Arc<Link>,
     /// The session was there before (CONNACK's Session Present).
     pub(super) present: bool,
+    /// The will of the connection before, which is due, and the session that it is of.
+    pub(super) old_will: Option<(Arc<Session>, Will)>,
+}
+
+/// Why a client gets no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoSession {
+    /// There are `limits.sessions` already.
+    Full,
+    /// Another user has one with this client identifier.
+    OfAnother,
 }
 
 /// How a connection ended.
@@ -44,27 +54,25 @@ pub(super) enum Ending {
 
 impl Broker {
     /// Gives a client its session: the one that it had, if it has one and wants it, else a new one. An older
-    /// connection of the same client identifier is told to end (MQTT-3.1.4-3).
-    pub(super) fn join(
-        &self,
-        client: &Client,
-        clean: bool,
-        terms: Terms,
-    ) -> Result<(Joined, Option<(Arc<Session>, Will)>), ConnectRefusal> {
+    /// connection of the same client identifier is told to end (MQTT-3.1.4-3). A session belongs to the user who began
+    /// it: nobody else gets its messages by its client identifier.
+    pub(super) fn join(&self, client: &Client, clean: bool, terms: Terms) -> Result<Joined, NoSession> {
         let client_id = &client.identity.client_id;
         let full =
             !self.sessions.contains_key(client_id) && self.sessions.len() >= self.limits.sessions && !self.evict();
-        let mut will = None;
-        let joined = match self.sessions.entry(client_id.clone()) {
-            Entry::Vacant(_) if full => return Err(ConnectRefusal::Limit),
+        match self.sessions.entry(client_id.clone()) {
+            Entry::Vacant(_) if full => Err(NoSession::Full),
             Entry::Vacant(vacant) => {
                 let joined = self.new_session(client, terms);
                 vacant.insert(joined.session.clone());
-                joined
+                Ok(joined)
             }
             Entry::Occupied(mut occupied) => {
                 let session = occupied.get().clone();
                 let mut state = session.state();
+                if !state.client.may_hand_over_to(client) {
+                    return Err(NoSession::OfAnother);
+                }
                 if let Some(link) = state.link.take() {
                     link.kick(Kick::TakenOver);
                 }
@@ -73,24 +81,24 @@ impl Broker {
                 }
                 // A session whose expiry is 0 ended with its connection, which has just been closed.
                 if clean || state.terms.expiry_ms == 0 {
-                    will = state.terms.will.take().map(|will| (session.clone(), will));
+                    let will = state.terms.will.take();
                     drop(state);
                     self.end(&session);
-                    let joined = self.new_session(client, terms);
+                    let mut joined = self.new_session(client, terms);
+                    joined.old_will = will.map(|will| (session, will));
                     occupied.insert(joined.session.clone());
-                    joined
+                    Ok(joined)
                 } else {
                     // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
-                    will =
-                        state.terms.will.take().filter(|will| will.delay_ms == 0).map(|will| (session.clone(), will));
+                    let will = state.terms.will.take().filter(|will| will.delay_ms == 0);
                     let link = session.attach(&mut state, client.clone(), terms);
                     self.client_came(client_id);
                     drop(state);
-                    Joined { session, link, present: true }
+                    let old_will = will.map(|will| (session.clone(), will));
+                    Ok(Joined { session, link, present: true, old_will })
                 }
             }
-        };
-        Ok((joined, will))
+        }
     }
 
     /// Makes room for a session: of those without a connection, the one that would end first ends now. Says whether
@@ -108,13 +116,14 @@ impl Broker {
 
     fn new_session(&self, client: &Client, terms: Terms) -> Joined {
         let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
-        let session = Session::new(self.next_key(), limits, metrics, client.clone(), terms.clone());
+        let session =
+            Session::new(self.next_key(), limits, metrics, self.account.clone(), client.clone(), terms.clone());
         let link = {
             let mut state = session.state();
             self.client_came(session.client_id());
             session.attach(&mut state, client.clone(), terms)
         };
-        Joined { session: Arc::new(session), link, present: false }
+        Joined { session: Arc::new(session), link, present: false, old_will: None }
     }
 
     /// The connection behind `link` has ended. Nothing happens if the session has another one by now; then the
@@ -155,6 +164,19 @@ impl Broker {
         }
     }
 
+    /// Ends a session as soon as it has no connection.
+    pub(super) fn end_soon(&self, session: &Arc<Session>, state: &mut State) {
+        state.terms.expiry_ms = 0;
+        if state.link.is_none() {
+            for key in state.deadlines.drain(..) {
+                self.deadlines.cancel(key);
+            }
+            // Not here: its will may have to wait.
+            let end = self.deadlines.set(0, Due { session: session.clone(), what: What::End });
+            state.deadlines.push(end);
+        }
+    }
+
     fn remove(&self, session: &Arc<Session>) {
         self.sessions.remove_if(session.client_id(), |_, present| Arc::ptr_eq(present, session));
         self.end(session);
@@ -162,7 +184,13 @@ impl Broker {
 
     /// Ends a session: its subscriptions go, and what a shared group had given it goes to the other members.
     fn end(&self, session: &Arc<Session>) {
-        let (subscriptions, shared) = session.state().end();
+        let (subscriptions, shared) = {
+            let mut state = session.state();
+            let left = state.end();
+            state.link = None;
+            session.settle(&mut state);
+            left
+        };
         for (filter, subscription) in subscriptions {
             self.drop_subscription(session.key(), &filter, subscription.group.as_ref());
         }

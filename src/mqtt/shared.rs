@@ -50,11 +50,16 @@ impl Group {
         members.list.is_empty()
     }
 
-    /// The next member in turn: one that is connected and has room; else one that is connected; else any.
-    fn choose(&self) -> Option<(Arc<Session>, Options)> {
+    /// The next member in turn of those who may read `topic`: one that is connected and has room; else one that is
+    /// connected; else any.
+    fn choose(&self, topic: &str) -> Option<(Arc<Session>, Options)> {
         let mut members = self.members.lock();
         let count = members.list.len();
-        let in_turn = (0..count).map(|n| (members.next + n) % count);
+        let may_take = |at: &usize| {
+            let (session, options) = &members.list[*at];
+            !options.partial || session.state().may_take(&[*options], topic)
+        };
+        let in_turn = (0..count).map(|n| (members.next + n) % count).filter(may_take);
         let chosen = in_turn.min_by_key(|&at| {
             let session = &members.list[at].0;
             match (session.is_online(), session.is_full()) {
@@ -71,7 +76,7 @@ impl Group {
     /// Gives a message to the next member.
     pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Option<Pressure> {
         loop {
-            let (session, options) = self.choose()?;
+            let (session, options) = self.choose(message.topic())?;
             let mut delivery = Delivery::of(message, &[options], false)?; // No Local is not for groups (MQTT-3.8.3-4).
             delivery.group = Some(self.clone());
             match session.deliver_shared(delivery) {

@@ -2,12 +2,14 @@
 
 use super::broker::Broker;
 use super::delivery::Delivery;
-use super::session::{Session, Subscription};
+use super::session::{Client, Session, Subscription};
 use super::shared::{Group, SharedSubscriber};
 use super::topic::{self, Filter};
 use super::wire::Subscribe;
+use crate::access::{Reading, Rights};
+use crate::logging::RateLimit;
 use crate::message::QoS;
-use crate::metrics::{Drop, ProtocolFault};
+use crate::metrics::{AuthFailure, Drop, Limit, ProtocolFault};
 use crate::route::{Options, Subscriber};
 use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
@@ -17,7 +19,9 @@ use std::sync::Arc;
 impl Broker {
     /// Subscribes a session; one answer a filter, in their order.
     pub(super) fn subscribe(&self, session: &Arc<Session>, packet: &Subscribe) -> Vec<SubscribeAckReason> {
-        if packet.filters.len() > self.limits.subscriptions_per_session {
+        let most = session.state().client.limits.subscriptions_per_session;
+        if packet.filters.len() > most {
+            self.metrics.limit_hit(Limit::Subscriptions);
             return vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
         }
         let one = |(filter, asked): &(ByteString, rmqtt_codec::v5::SubscriptionOptions)| {
@@ -26,6 +30,7 @@ impl Broker {
                 no_local: asked.no_local,
                 retain_as_published: asked.retain_as_published,
                 id: packet.id,
+                partial: false,
             };
             match self.subscribe_one(session, filter, options, asked.retain_handling) {
                 Ok(QoS::AtMostOnce) => SubscribeAckReason::GrantedQos0,
@@ -41,14 +46,27 @@ impl Broker {
         &self,
         session: &Arc<Session>,
         text: &ByteString,
-        options: Options,
+        mut options: Options,
         retain_handling: RetainHandling,
     ) -> Result<QoS, SubscribeAckReason> {
-        let Some(filter) = Filter::parse(text, self.topic_limits()) else {
+        let filter = Filter::parse(text, self.topic_limits()).map_err(|unusable| {
             self.metrics.protocol_error(ProtocolFault::TopicFilter);
-            return Err(SubscribeAckReason::TopicFilterInvalid);
+            if let Some(limit) = unusable.limit() {
+                self.metrics.limit_hit(limit);
+            }
+            SubscribeAckReason::TopicFilterInvalid
+        })?;
+        let client = session.state().client.clone();
+        options.partial = match client.rights.reading(filter.filter) {
+            Reading::All => false,
+            Reading::Some => true,
+            Reading::Nothing => {
+                self.denied_subscribe(&client, text);
+                return Err(SubscribeAckReason::NotAuthorized);
+            }
         };
         if filter.is_wildcard() && self.route.is_over(filter.filter, self.limits.wildcard_filters) {
+            self.metrics.limit_hit(Limit::WildcardFilters);
             return Err(SubscribeAckReason::QuotaExceeded);
         }
         // An own copy: what came is a slice of the whole packet.
@@ -56,12 +74,13 @@ impl Broker {
         let group = filter.group.map(|name| self.join_group(name, filter.filter, session, options));
         let (before, overlapped) = {
             let mut state = session.state();
-            let room = state.subscriptions.len() < self.limits.subscriptions_per_session;
+            let room = state.subscriptions.len() < client.limits.subscriptions_per_session;
             if state.ended || (!room && !state.subscriptions.contains_key(&text)) {
                 drop(state);
                 if let Some(group) = &group {
                     self.leave_group(&text, group, session.key());
                 }
+                self.metrics.limit_hit(Limit::Subscriptions);
                 return Err(SubscribeAckReason::QuotaExceeded);
             }
             let overlapped = !filter.is_wildcard() && state.wildcard_matches(filter.filter);
@@ -86,7 +105,7 @@ impl Broker {
         };
         // Retained messages are not sent to shared subscriptions (MQTT 5, 4.8.2).
         if wanted && group.is_none() {
-            self.send_retained(session, filter.filter, options);
+            self.send_retained(session, &client.rights, filter.filter, options);
         }
         Ok(options.qos)
     }
@@ -120,12 +139,24 @@ impl Broker {
         }
     }
 
-    fn send_retained(&self, session: &Arc<Session>, filter: &str, options: Options) {
+    fn denied_subscribe(&self, client: &Client, filter: &str) {
+        static DENIED: RateLimit = RateLimit::per_second(5);
+        self.metrics.auth_failure(AuthFailure::Subscribe);
+        if let Some(suppressed) = DENIED.allow() {
+            let (client, user) = (&client.identity.client_id[..], client.identity.username.as_deref());
+            tracing::info!(client, user, filter, suppressed, "subscription denied: the access rules allow none of it");
+        }
+    }
+
+    fn send_retained(&self, session: &Arc<Session>, rights: &Rights, filter: &str, options: Options) {
         let found = self.retained.matching(filter, self.clock.now_ms());
         if found.is_empty() {
             return;
         }
         let deliveries = found.iter().filter_map(|message| {
+            if options.partial && !rights.may_read(message.topic()) {
+                return None;
+            }
             let mut delivery = Delivery::of(message, &[options], message.publisher() == session.key())?;
             delivery.retain = true; // MQTT-3.3.1-8
             Some(delivery)
@@ -140,20 +171,25 @@ impl Broker {
     /// Unsubscribes a session; one answer a filter, in their order.
     pub(super) fn unsubscribe(&self, session: &Arc<Session>, filters: &[ByteString]) -> Vec<UnsubscribeAckReason> {
         let one = |filter: &ByteString| {
-            let Some(removed) = session.state().subscriptions.remove(filter) else {
-                return if Filter::parse(filter, self.topic_limits()).is_some() {
-                    UnsubscribeAckReason::NoSubscriptionExisted
-                } else {
-                    UnsubscribeAckReason::TopicFilterInvalid
-                };
-            };
-            self.drop_subscription(session.key(), filter, removed.group.as_ref());
-            if removed.group.is_none() && topic::has_wildcard(filter) {
-                self.mark_overlaps(session, filter);
+            if self.unsubscribe_one(session, filter) {
+                UnsubscribeAckReason::Success
+            } else if Filter::parse(filter, self.topic_limits()).is_ok() {
+                UnsubscribeAckReason::NoSubscriptionExisted
+            } else {
+                UnsubscribeAckReason::TopicFilterInvalid
             }
-            UnsubscribeAckReason::Success
         };
         filters.iter().map(one).collect()
+    }
+
+    /// Ends one subscription; whether there was one.
+    pub(super) fn unsubscribe_one(&self, session: &Arc<Session>, filter: &ByteString) -> bool {
+        let Some(removed) = session.state().subscriptions.remove(filter) else { return false };
+        self.drop_subscription(session.key(), filter, removed.group.as_ref());
+        if removed.group.is_none() && topic::has_wildcard(filter) {
+            self.mark_overlaps(session, filter);
+        }
+        true
     }
 
     pub(super) fn drop_subscription(&self, session: u64, filter: &str, group: Option<&Arc<Group>>) {

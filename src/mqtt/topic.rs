@@ -1,5 +1,8 @@
 //! Topic names and topic filters: what is valid, and what matches what (MQTT 3.1.1 and 5, section 4.7).
 
+use crate::config::Limits;
+use crate::metrics::Limit;
+
 /// What bounds a topic name or filter besides the protocol itself.
 #[derive(Debug, Clone, Copy)]
 pub struct TopicLimits {
@@ -7,6 +10,47 @@ pub struct TopicLimits {
     pub length: usize,
     /// Most levels, that is separators plus one.
     pub levels: usize,
+}
+
+/// Why a topic name or filter cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// The protocol forbids it.
+    Invalid,
+    /// It is over [`TopicLimits::length`].
+    TooLong,
+    /// It is over [`TopicLimits::levels`].
+    TooDeep,
+}
+
+impl Unusable {
+    /// The limit that it is over, if it is that.
+    #[must_use]
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            Self::Invalid => None,
+            Self::TooLong => Some(Limit::TopicLength),
+            Self::TooDeep => Some(Limit::TopicLevels),
+        }
+    }
+}
+
+impl TopicLimits {
+    /// Those of the settings.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self { length: limits.topic_length, levels: limits.topic_levels }
+    }
+
+    fn check(self, text: &str) -> Result<(), Unusable> {
+        if text.len() > self.length {
+            Err(Unusable::TooLong)
+        } else if memchr::memchr_iter(b'/', text.as_bytes()).count() >= self.levels {
+            Err(Unusable::TooDeep)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// A subscription's filter, taken apart.
@@ -19,15 +63,19 @@ pub struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    /// Takes a filter apart; `None` if it is not valid or over the limits.
-    #[must_use]
-    pub fn parse(text: &'a str, limits: TopicLimits) -> Option<Self> {
+    /// Takes a filter apart.
+    ///
+    /// # Errors
+    /// Says why it cannot be used.
+    pub fn parse(text: &'a str, limits: TopicLimits) -> Result<Self, Unusable> {
         let Some(shared) = text.strip_prefix("$share/") else {
-            return is_filter(text, limits).then_some(Self { group: None, filter: text });
+            return check_filter(text, limits).map(|()| Self { group: None, filter: text });
         };
-        let (group, filter) = shared.split_once('/')?;
-        let valid = !group.is_empty() && !group.contains(['+', '#', '\0']) && is_filter(filter, limits);
-        (valid && text != "$share").then_some(Self { group: Some(group), filter })
+        let (group, filter) = shared.split_once('/').ok_or(Unusable::Invalid)?;
+        if group.is_empty() || group.contains(['+', '#', '\0']) {
+            return Err(Unusable::Invalid);
+        }
+        check_filter(filter, limits).map(|()| Self { group: Some(group), filter })
     }
 
     /// Whether it can match more than one topic.
@@ -45,31 +93,30 @@ pub fn has_wildcard(text: &str) -> bool {
 
 /// Whether `topic` may be published to.
 ///
-/// A topic that begins with `$share/` is refused too: a subscription to it could never be told from a shared one.
-#[must_use]
-pub fn is_name(topic: &str, limits: TopicLimits) -> bool {
-    !topic.is_empty()
-        && within(topic, limits)
+/// A topic that begins with `$share/` may not: a subscription to it could never be told from a shared one.
+///
+/// # Errors
+/// Says why not.
+pub fn check_name(topic: &str, limits: TopicLimits) -> Result<(), Unusable> {
+    let valid = !topic.is_empty()
         && memchr::memchr3(b'+', b'#', 0, topic.as_bytes()).is_none()
-        && !topic.starts_with("$share/")
+        && !topic.starts_with("$share/");
+    if valid { limits.check(topic) } else { Err(Unusable::Invalid) }
 }
 
-fn is_filter(filter: &str, limits: TopicLimits) -> bool {
-    if filter.is_empty() || filter.contains('\0') || !within(filter, limits) {
-        return false;
+fn check_filter(filter: &str, limits: TopicLimits) -> Result<(), Unusable> {
+    if filter.is_empty() || filter.contains('\0') {
+        return Err(Unusable::Invalid);
     }
+    limits.check(filter)?;
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {
         let alone = level.len() == 1;
         if (level.contains('+') && !alone) || (level.contains('#') && !(alone && levels.peek().is_none())) {
-            return false;
+            return Err(Unusable::Invalid);
         }
     }
-    true
-}
-
-fn within(text: &str, limits: TopicLimits) -> bool {
-    text.len() <= limits.length && memchr::memchr_iter(b'/', text.as_bytes()).count() < limits.levels
+    Ok(())
 }
 
 /// Whether `filter` matches `topic`; both are valid.
@@ -123,7 +170,7 @@ mod tests {
     #[test]
     fn filters_are_valid_or_not() {
         for good in ["#", "+", "/", "a//b", "+/a/#", "$SYS/#", "$share/g/#", "$share/g//", "温度/+"] {
-            assert!(Filter::parse(good, LIMITS).is_some(), "{good}");
+            assert!(Filter::parse(good, LIMITS).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -140,23 +187,24 @@ mod tests {
             "$share/g/",
             "1/2/3/4/5/6/7/8/9",
         ] {
-            assert!(Filter::parse(bad, LIMITS).is_none(), "{bad:?}");
+            assert!(Filter::parse(bad, LIMITS).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn names_are_valid_or_not() {
         for good in ["a", "/", "$SYS/x", "温度/1", " "] {
-            assert!(is_name(good, LIMITS), "{good}");
+            assert!(check_name(good, LIMITS).is_ok(), "{good}");
         }
         for bad in ["", "a/+", "#", "a\0b", "$share/g/a", "1/2/3/4/5/6/7/8/9"] {
-            assert!(!is_name(bad, LIMITS), "{bad:?}");
+            assert!(check_name(bad, LIMITS).is_err(), "{bad:?}");
         }
-        assert!(!is_name(&"x".repeat(65), LIMITS));
+        assert_eq!(check_name(&"x".repeat(65), LIMITS), Err(Unusable::TooLong));
+        assert_eq!(check_name("1/2/3/4/5/6/7/8/9", LIMITS), Err(Unusable::TooDeep));
     }
 
     #[test]
     fn a_shared_filter_is_taken_apart() {
-        assert_eq!(Filter::parse("$share/g/a/+", LIMITS), Some(Filter { group: Some("g"), filter: "a/+" }));
+        assert_eq!(Filter::parse("$share/g/a/+", LIMITS), Ok(Filter { group: Some("g"), filter: "a/+" }));
     }
 }

@@ -122,9 +122,19 @@ pub(super) fn decode<'a>(frame: Frame<'a>, version: Version, user_properties: us
         0x10 => Err(Fault::protocol("a second CONNECT on the connection")),
         0x20 | 0x90 | 0xb0 | 0xd0 => Err(Fault::protocol("a packet that only a server sends")),
         0xf0 => Err(Fault::protocol("AUTH without an authentication method in CONNECT")),
-        _ if version == Version::V5 => decode_v5(frame, user_properties),
-        _ => decode_v3(frame),
+        _ if version == Version::V5 => decode_v5(frame, user_properties).and_then(without_zero),
+        _ => decode_v3(frame).and_then(without_zero),
     }
+}
+
+/// The packet, unless a filter in it has U+0000 (MQTT-1.5.4-2), which the codec lets pass.
+fn without_zero(packet: Packet<'_>) -> Result<Packet<'_>, Fault> {
+    let has_zero = match &packet {
+        Packet::Subscribe(packet) => packet.filters.iter().any(|(filter, _)| filter.contains('\0')),
+        Packet::Unsubscribe(_, filters) => filters.iter().any(|filter| filter.contains('\0')),
+        _ => false,
+    };
+    if has_zero { Err(Fault::malformed("U+0000 in a string")) } else { Ok(packet) }
 }
 
 fn decode_v3(frame: Frame<'_>) -> Result<Packet<'static>, Fault> {

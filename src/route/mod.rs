@@ -38,6 +38,8 @@ pub struct Options {
     pub retain_as_published: bool,
     /// Subscription identifier.
     pub id: Option<NonZeroU32>,
+    /// The subscriber may read only some of what the filter matches: it asks for each topic.
+    pub partial: bool,
 }
 
 /// Whoever takes messages: a session, or a shared group that passes them on to one of its sessions.

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 
 use dockgate::config::Settings;
-use dockgate::server::{Reloader, Server};
+use dockgate::files::Reloader;
+use dockgate::server::Server;
 use tokio::sync::oneshot;
 
 use super::wire::DEADLINE;

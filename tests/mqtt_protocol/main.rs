@@ -11,6 +11,7 @@ mod connect;
 mod delivery;
 mod filters;
 mod in_flight;
+mod limits;
 mod malformed;
 mod mutated;
 mod properties;

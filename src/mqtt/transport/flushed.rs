@@ -111,13 +111,17 @@ mod tests {
         read.unwrap();
     }
 
-    async fn tls(near: DuplexStream, far: DuplexStream) -> (server::TlsStream<DuplexStream>, client::TlsStream<DuplexStream>) {
+    async fn tls(
+        near: DuplexStream,
+        far: DuplexStream,
+    ) -> (server::TlsStream<DuplexStream>, client::TlsStream<DuplexStream>) {
         let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["x".to_owned()]).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(cert.der().clone()).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let provider = Arc::new(ring::default_provider());
-        let server = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let server =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
         let server = server.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
         let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let client = client.with_root_certificates(roots).with_no_client_auth();

@@ -2,17 +2,25 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails, in its helpers too.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod access;
+mod documents;
+mod listeners;
+mod warnings;
+
+use std::path::Path;
 use std::time::Duration;
 
-use dockgate::config::{LogFormat, Place, Policy, Scope, Settings, SettingsError};
+use dockgate::config::{Loaded, LogFormat, Place, Policy, Problem, Scope, SerialNumber, Settings, SettingsError};
 
 fn from_environment(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     load(None, variables)
 }
 
 fn load(file: Option<&Path>, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    load_all(file, variables).map(|loaded| loaded.settings)
+}
+
+fn load_all(file: Option<&Path>, variables: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     Settings::load_from(file, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
@@ -46,94 +54,11 @@ fn assert_only_problem(text: &str, variables: &[(&str, &str)], parts: &[&str]) {
     }
 }
 
-fn documented_file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dockgate.toml")
-}
-
-/// The dotted paths of all settings of a serialised tree.
-fn keys(value: &serde_json::Value, prefix: &str, into: &mut BTreeSet<String>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (name, value) in fields {
-                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                keys(value, &path, into);
-            }
-        }
-        serde_json::Value::Array(elements) if !elements.is_empty() => {
-            for element in elements {
-                keys(element, prefix, into);
-            }
-        }
-        _ => {
-            into.insert(prefix.to_owned());
-        }
-    }
-}
-
-fn keys_of_defaults() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let defaults = serde_json::to_value(Settings::default()).unwrap();
-    keys(&defaults, "", &mut found);
-    found
-}
-
 #[test]
 fn without_file_and_environment_the_defaults_apply() {
     assert_eq!(from_environment(&[]).unwrap(), Settings::default());
     assert_eq!(Settings::default().validate(), Ok(()));
-    assert_eq!(Settings::default().warnings(), Vec::<String>::new());
-}
-
-#[test]
-fn the_documented_file_parses_to_the_defaults() {
-    assert_eq!(load(Some(&documented_file()), &[]).unwrap(), Settings::default());
-}
-
-#[test]
-fn the_documented_file_names_every_setting_and_says_something_about_it() {
-    let text = std::fs::read_to_string(documented_file()).unwrap();
-    let mut section = String::new();
-    let mut named = BTreeSet::new();
-    let mut previous = "";
-    for line in text.lines() {
-        if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']).to_owned();
-            assert!(previous.starts_with('#'), "{line} is not explained");
-        } else if let Some((key, _)) = line.split_once(" = ")
-            && !line.starts_with('#')
-        {
-            assert!(previous.starts_with('#'), "{section}.{key} is not explained");
-            named.insert(format!("{section}.{key}"));
-        }
-        previous = line;
-    }
-    assert_eq!(named, keys_of_defaults());
-}
-
-#[test]
-fn the_readme_lists_exactly_the_settings_that_exist_with_their_defaults() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let table = readme
-        .split_once("<!-- settings -->")
-        .and_then(|(_, rest)| rest.split_once("<!-- /settings -->"))
-        .expect("the markers of the table of settings")
-        .0;
-    let mut listed = BTreeSet::new();
-    for row in table.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect();
-        let (key, default) = (cells[0], cells[1]);
-        listed.insert(key.to_owned());
-        // What the table gives as the default must load, and change nothing.
-        let (section, name) = key.split_once('.').unwrap();
-        let text = if section == "listeners" {
-            "[[listeners]]\nprotocol = \"mqtt\"\nbind = \"127.0.0.1:1883\"\n".to_owned()
-        } else {
-            format!("[{section}]\n{name} = {default}\n")
-        };
-        assert!(text.contains(&format!("{name} = {default}")), "{row}");
-        assert_eq!(from_file(&text, &[]).unwrap(), Settings::default(), "{row}");
-    }
-    assert_eq!(listed, keys_of_defaults());
+    assert_eq!(load_all(None, &[]).unwrap().warnings, Vec::<Problem>::new());
 }
 
 #[test]
@@ -151,6 +76,9 @@ fn every_kind_of_setting_can_come_from_the_environment() {
     let settings = from_environment(&[
         ("DOCKGATE_HTTP__BIND", "[::1]:0"),
         ("DOCKGATE_ACCESS__ALLOW_ANONYMOUS", "true"),
+        ("DOCKGATE_ACCESS__PASSWORD_FILE", "secrets/passwd"),
+        ("DOCKGATE_ACCESS__SERIAL_NUMBER", "client_id"),
+        ("DOCKGATE_ACCESS__ROLES__DOCK", r#"["dock-*", "1ZNBJ7R0010078"]"#),
         ("DOCKGATE_UPLOADS__POLICY", "observe"),
         ("DOCKGATE_UPLOADS__SCOPE", "module"),
         ("DOCKGATE_UPLOADS__REPLY_TIMEOUT", "1m 30s"),
@@ -163,6 +91,9 @@ fn every_kind_of_setting_can_come_from_the_environment() {
     .unwrap();
     assert_eq!(settings.http.bind.to_string(), "[::1]:0");
     assert!(settings.access.allow_anonymous);
+    assert_eq!(settings.access.password_file.as_deref(), Some(Path::new("secrets/passwd")));
+    assert_eq!(settings.access.serial_number, SerialNumber::ClientId);
+    assert_eq!(settings.access.roles.dock, ["dock-*", "1ZNBJ7R0010078"]);
     assert_eq!(settings.uploads.policy, Policy::Observe);
     assert_eq!(settings.uploads.scope, Scope::Module);
     assert_eq!(settings.uploads.reply_timeout, Duration::from_secs(90));
@@ -288,79 +219,6 @@ fn a_section_given_as_a_value_is_told_what_belongs_in_it() {
 }
 
 #[test]
-fn a_listener_with_mistakes_is_told_each_of_them() {
-    let text = "\
-[[listeners]]
-bind = \"127.0.0.1:1883\"
-
-[[listeners]]
-protocol = \"mqqt\"
-bnd = \"127.0.0.1:1884\"
-";
-    let problems = problems(text, &[]);
-    let expected = [
-        ("dockgate.toml:4: listeners[1].bind: ", "no address"),
-        ("dockgate.toml:5: listeners[1].protocol = \"mqqt\": ", "did you mean \"mqtt\"?"),
-        ("dockgate.toml:6: listeners[1].bnd: ", "did you mean bind?"),
-    ];
-    for (start, part) in expected {
-        assert!(
-            problems.iter().any(|problem| problem.starts_with(start) && problem.contains(part)),
-            "{start} … {part} in {problems:#?}"
-        );
-    }
-    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
-}
-
-#[test]
-fn listeners_must_be_a_list_with_something_in_it() {
-    assert_only_problem("listeners = \"127.0.0.1:1\"\n", &[], &["listeners = ", "[[listeners]]"]);
-    assert_only_problem("listeners = []\n", &[], &["listeners = []", "nobody could connect"]);
-    assert_only_problem(
-        "",
-        &[("DOCKGATE_LISTENERS__0__BIND", "127.0.0.1:1")],
-        &["environment variable DOCKGATE_LISTENERS__0__BIND: listeners = ", "[[listeners]]"],
-    );
-}
-
-#[test]
-fn a_listener_that_others_can_reach_needs_leave_for_anonymous_clients() {
-    for address in ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883"] {
-        let text = format!("[[listeners]]\nbind = \"{address}\"\n");
-        assert_only_problem(&text, &[], &["dockgate.toml:2: listeners[0].bind", "access.allow_anonymous = true"]);
-        let text = format!("{text}[access]\nallow_anonymous = true\n");
-        let settings = from_file(&text, &[]).unwrap();
-        let warnings = settings.warnings();
-        assert!(warnings[0].contains(address), "{warnings:?}");
-    }
-    for address in ["127.0.0.1:1883", "127.8.8.8:1883", "[::1]:1883", "[::ffff:127.0.0.1]:1883"] {
-        let text = format!("[[listeners]]\nbind = \"{address}\"\n");
-        assert!(from_file(&text, &[]).is_ok(), "{address}");
-    }
-}
-
-#[test]
-fn two_sockets_cannot_take_one_address() {
-    for (listeners, http) in [
-        (vec!["127.0.0.1:1883", "127.0.0.1:1883"], "127.0.0.1:9641"),
-        (vec!["0.0.0.0:1883", "127.0.0.1:1883"], "127.0.0.1:9641"),
-        (vec!["[::]:1883", "127.0.0.1:1883"], "127.0.0.1:9641"),
-        (vec!["127.0.0.1:9641"], "127.0.0.1:9641"),
-        (vec!["127.0.0.1:9641"], "0.0.0.0:9641"),
-    ] {
-        let mut text = format!("[access]\nallow_anonymous = true\n[http]\nbind = \"{http}\"\n");
-        for address in &listeners {
-            text.push_str(&format!("[[listeners]]\nbind = \"{address}\"\n"));
-        }
-        assert_only_problem(&text, &[], &["takes the same address", "its own port"]);
-    }
-    let free = "[http]\nbind = \"127.0.0.1:0\"\n\
-                [[listeners]]\nbind = \"127.0.0.1:0\"\n[[listeners]]\nbind = \"127.0.0.1:0\"\n\
-                [[listeners]]\nbind = \"127.0.0.2:1883\"\n[[listeners]]\nbind = \"127.0.0.1:1883\"\n";
-    assert!(from_file(free, &[]).is_ok());
-}
-
-#[test]
 fn limits_that_make_no_sense_are_refused() {
     for (key, value) in [
         ("uploads.conflict_result", "0"),
@@ -393,6 +251,11 @@ fn limits_that_make_no_sense_are_refused() {
         ("limits.queue_messages", "0"),
         ("limits.queue_messages", "-1"),
         ("limits.queue_bytes", "\"1 MiB\""),
+        ("limits.queue_bytes_total", "\"15 MiB\""),
+        ("limits.queue_bytes_total", "\"2000 GiB\""),
+        ("limits.connections_per_address", "1_000_001"),
+        ("limits.messages_per_second", "-1"),
+        ("limits.bytes_per_second", "\"4 GiB\""),
         ("limits.session_expiry_max", "\"0s\""),
         ("limits.session_expiry_max", "\"200y\""),
         ("limits.sessions", "0"),
@@ -418,6 +281,10 @@ fn limits_at_their_bounds_are_accepted() {
         ("limits.inflight", "65535"),
         ("limits.queue_messages", "1"),
         ("limits.queue_bytes", "4194304"),
+        ("limits.queue_bytes_total", "\"16 MiB\""),
+        ("limits.connections_per_address", "0"),
+        ("limits.messages_per_second", "0"),
+        ("limits.bytes_per_second", "\"1 KiB\""),
         ("uploads.conflict_result", "-1"),
         ("uploads.reply_timeout", "\"1ms\""),
         ("uploads.history_total", "20"),

@@ -1,0 +1,164 @@
+//! What is allowed but deserves a second thought.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::flaw::{Flaw, Flaws};
+use super::{Listener, SerialNumber, Settings, is_local, machine, size};
+use crate::access::Role;
+
+/// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
+/// carries credentials of kilobytes; a broker for docks should take a megabyte.
+const ENOUGH_FOR_LOG_LISTS: u32 = 1 << 20;
+/// The upload guard does not look into payloads that are larger.
+const INSPECTED: u32 = 4 << 20;
+
+/// Everything about the settings that is unwise.
+pub(super) fn of(settings: &Settings) -> Vec<Flaw> {
+    let mut found = Flaws::default();
+    for (index, listener) in settings.listeners.iter().enumerate() {
+        of_listener(&format!("listeners[{index}]"), listener, settings, &mut found);
+    }
+    if !is_local(settings.http.bind) {
+        found.push(
+            "http.bind",
+            settings.http.bind,
+            "whoever reaches it reads metrics and uploads without a password",
+            "bind to 127.0.0.1, or let only a proxy that asks for one reach it",
+        );
+    }
+    access(settings, &mut found);
+    limits(settings, &mut found);
+    found.into_vec()
+}
+
+fn of_listener(key: &str, listener: &Listener, settings: &Settings, found: &mut Flaws) {
+    if !listener.protocol.is_tls() && !is_local(listener.bind) {
+        let encrypted = if listener.protocol.is_websocket() { "wss" } else { "mqtts" };
+        found.push(
+            &format!("{key}.protocol"),
+            format!("{:?}", listener.protocol.as_str()),
+            format!("{} is reached by others unencrypted: who is on the way reads passwords", listener.bind),
+            format!("set protocol = \"{encrypted}\", or keep it inside a network that you trust"),
+        );
+    }
+    if listener.is_reached_by_others() && settings.admits_anonymous(listener) {
+        let (key, given) = match listener.allow_anonymous {
+            Some(_) => (format!("{key}.allow_anonymous"), "true".to_owned()),
+            None => (format!("{key}.bind"), listener.bind.to_string()),
+        };
+        found.push(
+            &key,
+            given,
+            format!("whoever reaches {} is let in without a password", listener.bind),
+            "give access.password_file and delete allow_anonymous, or keep it inside a network that you trust",
+        );
+    }
+    if listener.proxy_protocol && !is_local(listener.bind) {
+        found.push(
+            &format!("{key}.proxy_protocol"),
+            true,
+            format!("whoever reaches {} past the proxy can claim to be at any address", listener.bind),
+            "let nobody but the proxy reach it",
+        );
+    }
+    if listener.allow_anonymous == Some(false)
+        && settings.access.password_file.is_none()
+        && listener.client_ca.is_none()
+    {
+        found.push(
+            &format!("{key}.allow_anonymous"),
+            false,
+            "nobody can get in here: there are no passwords and no client certificates",
+            "give access.password_file or client_ca, or delete this listener",
+        );
+    }
+    if let Some(path) = listener.tls_key.as_deref() {
+        secret(&format!("{key}.tls_key"), path, found);
+    }
+    if let Some(size) = listener.limits.max_packet_size {
+        let of_docks = !matches!(listener.role, Some(Role::Backend | Role::Observer));
+        packet_size(&format!("{key}.limits.max_packet_size"), size, of_docks, found);
+    }
+}
+
+fn access(settings: &Settings, found: &mut Flaws) {
+    let access = &settings.access;
+    if let Some(path) = access.password_file.as_deref() {
+        secret("access.password_file", path, found);
+    }
+    if access.serial_number == SerialNumber::ClientId {
+        found.push(
+            "access.serial_number",
+            "\"client_id\"",
+            "whoever has the password of one dock may speak for every dock",
+            "give each dock a user name of its own, its serial number, and delete this",
+        );
+    }
+    if settings.proves_names() {
+        return;
+    }
+    let unproved = "no user name is ever proved, so every client is anonymous";
+    let remedy = "give access.password_file, or a listener with client_ca";
+    if let Some(path) = &access.acl_file {
+        let fault = format!("{unproved} and what the file says of users has no effect");
+        found.push("access.acl_file", format!("{path:?}"), fault, remedy);
+    }
+    let roles = &access.roles;
+    for (role, names) in [("dock", &roles.dock), ("backend", &roles.backend), ("observer", &roles.observer)] {
+        if !names.is_empty() {
+            let fault = format!("{unproved} and nobody has this role by name");
+            found.push(&format!("access.roles.{role}"), format!("{names:?}"), fault, remedy);
+        }
+    }
+}
+
+fn limits(settings: &Settings, found: &mut Flaws) {
+    let limits = &settings.limits;
+    packet_size("limits.max_packet_size", limits.max_packet_size, true, found);
+    if limits.sessions < limits.connections {
+        found.push(
+            "limits.sessions",
+            limits.sessions,
+            format!("fewer clients get in than limits.connections = {}: each has a session", limits.connections),
+            "give as many or more",
+        );
+    }
+    let queues = limits.queue_bytes_total as u64;
+    if let Some(memory) = machine::memory().filter(|memory| *memory < queues) {
+        found.push(
+            "limits.queue_bytes_total",
+            size::display(queues),
+            format!("there are only {} MiB of memory", memory >> 20),
+            "give less, at most half of the memory",
+        );
+    }
+}
+
+fn packet_size(key: &str, given: u32, of_docks: bool, found: &mut Flaws) {
+    if of_docks && given < ENOUGH_FOR_LOG_LISTS {
+        let fault = "this may be too small for a dock's list of logs";
+        found.push(key, size::display(given.into()), fault, "give \"1 MiB\" or more");
+    }
+    if given > INSPECTED {
+        let fault = "the upload guard does not look into messages of more than 4 MiB";
+        found.push(
+            key,
+            size::display(given.into()),
+            fault,
+            "give \"4 MiB\" or less; nothing that docks send is larger",
+        );
+    }
+}
+
+/// What a file holds that everybody on the machine may read is no secret. (Whether there is a file, its reader says.)
+fn secret(key: &str, path: &Path, found: &mut Flaws) {
+    if std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0) {
+        found.push(
+            key,
+            format!("{path:?}"),
+            "everybody on this machine may read the secrets in this file",
+            format!("chmod o-r {}", path.display()),
+        );
+    }
+}

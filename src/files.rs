@@ -1,0 +1,104 @@
+//! The files that the settings name: passwords, rules, certificates and keys. Read as a whole at the start, by `check`, and
+//! again when the broker is asked to.
+
+use crate::access::{Access, Door, Flaw};
+use crate::config::Settings;
+use crate::mqtt::Broker;
+use crate::mqtt::listener::Entrance;
+use crate::mqtt::transport::crowd::Crowd;
+use std::sync::Arc;
+
+/// What the files hold, ready for use.
+#[derive(Debug)]
+pub struct Files {
+    pub(crate) access: Arc<Access>,
+    /// One a listener, in their order.
+    pub(crate) entrances: Vec<Arc<Entrance>>,
+    /// Everybody who will come through any of them.
+    pub(crate) crowd: Arc<Crowd>,
+    /// What is allowed in the files but deserves a second thought.
+    pub warnings: Vec<Flaw>,
+}
+
+impl Files {
+    /// Reads them all.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn open(settings: &Settings) -> Result<Self, Vec<Flaw>> {
+        let (mut flaws, mut warnings, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
+        let crowd = Crowd::new(&settings.limits);
+        for listener in &settings.listeners {
+            let door = Door { anonymous: settings.admits_anonymous(listener), role: listener.role };
+            match Entrance::open(listener, &settings.limits, door, crowd.clone()) {
+                Ok((entrance, unwise)) => {
+                    entrances.push(Arc::new(entrance));
+                    warnings.extend(unwise);
+                }
+                Err(wrong) => flaws.extend(wrong),
+            }
+        }
+        match Access::open(settings.access.sources()) {
+            Ok(access) if flaws.is_empty() => {
+                warnings.extend(access.warnings());
+                Ok(Self { access: Arc::new(access), entrances, crowd, warnings })
+            }
+            Ok(_) => Err(flaws),
+            Err(wrong) => {
+                flaws.extend(wrong);
+                Err(flaws)
+            }
+        }
+    }
+}
+
+/// Reads the files again while the broker runs.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    broker: Arc<Broker>,
+    access: Arc<Access>,
+    entrances: Arc<[Arc<Entrance>]>,
+}
+
+impl Reloader {
+    pub(crate) fn new(broker: Arc<Broker>, access: Arc<Access>, entrances: &[Arc<Entrance>]) -> Self {
+        Self { broker, access, entrances: entrances.into() }
+    }
+
+    /// Reads them, and checks every session by the new rules. A file that cannot be used changes nothing, and the log says
+    /// why. It waits for the disk.
+    pub fn reload(&self) {
+        for entrance in &self.entrances[..] {
+            match entrance.reload() {
+                None => {}
+                Some(Ok(warnings)) => {
+                    warn_of(&warnings);
+                    let protocol = entrance.protocol.as_str();
+                    tracing::info!(protocol, "certificate and key are read again, for connections from now on");
+                }
+                Some(Err(flaws)) => report(&flaws, "the listener's old certificate and key stay in force"),
+            }
+        }
+        match self.access.reload() {
+            Ok(()) => {
+                warn_of(&self.access.warnings());
+                self.broker.recheck_all();
+                tracing::info!("passwords and rules are read again, and every session is checked by them");
+            }
+            Err(flaws) => report(&flaws, "the old passwords and rules stay in force"),
+        }
+    }
+}
+
+/// Logs what deserves a second thought.
+pub(crate) fn warn_of(flaws: &[Flaw]) {
+    for flaw in flaws {
+        tracing::warn!("{flaw}");
+    }
+}
+
+fn report(flaws: &[Flaw], consequence: &str) {
+    for flaw in flaws {
+        tracing::error!("{flaw}; {consequence}");
+    }
+}

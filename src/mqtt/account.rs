@@ -1,0 +1,75 @@
+//! The account of what waits in all sessions together (`limits.queue_bytes_total`).
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// A connected session need not report smaller changes: the account would be the one place that all deliveries write to.
+const SLACK: usize = 4 << 10;
+/// What a session may have waiting however much the others have.
+const FAIR_SHARE: usize = 64 << 10;
+
+/// Bytes that wait in all sessions.
+#[derive(Debug)]
+pub(super) struct Account {
+    bytes: AtomicUsize,
+    max: usize,
+}
+
+/// A session's part of the account.
+#[derive(Debug, Default)]
+pub(super) struct Share(usize);
+
+impl Account {
+    pub(super) fn new(max: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), max }
+    }
+
+    /// Brings a session's part up to date: it has `bytes` now.
+    pub(super) fn settle(&self, share: &mut Share, bytes: usize, online: bool) {
+        if online && bytes.abs_diff(share.0) < SLACK {
+            return;
+        }
+        match bytes.checked_sub(share.0) {
+            Some(more) => self.bytes.fetch_add(more, Relaxed),
+            None => self.bytes.fetch_sub(share.0 - bytes, Relaxed),
+        };
+        share.0 = bytes;
+    }
+
+    /// Whether a session with so many bytes may not have more. Who is connected keeps a fair share, so that it is served
+    /// while the queues of those who are away fill the memory.
+    pub(super) fn is_full_for(&self, bytes: usize, online: bool) -> bool {
+        self.is_over(self.max, bytes, online)
+    }
+
+    /// Whether those who publish to such a session should slow down.
+    pub(super) fn is_short_for(&self, bytes: usize) -> bool {
+        self.is_over(self.max / 2, bytes, true)
+    }
+
+    fn is_over(&self, most: usize, bytes: usize, online: bool) -> bool {
+        let exempt = online && bytes <= FAIR_SHARE;
+        !exempt && self.bytes.load(Relaxed) >= most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_settled_is_what_waits_and_small_changes_of_the_connected_do_not_count() {
+        let account = Account::new(100_000);
+        let (mut away, mut here) = (Share::default(), Share::default());
+        account.settle(&mut away, 70_000, false);
+        account.settle(&mut here, SLACK - 1, true);
+        assert!(!account.is_full_for(70_000, false));
+        account.settle(&mut here, 30_000, true);
+        assert!(account.is_full_for(0, false));
+        assert!(!account.is_full_for(FAIR_SHARE, true), "a fair share is everybody's who is connected");
+        assert!(account.is_full_for(FAIR_SHARE + 1, true));
+        account.settle(&mut away, 0, false);
+        assert!(!account.is_full_for(FAIR_SHARE + 1, true));
+        account.settle(&mut here, 0, true);
+        assert_eq!(account.bytes.load(Relaxed), 0);
+    }
+}

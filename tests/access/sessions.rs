@@ -1,0 +1,37 @@
+//! A session belongs to the user who began it.
+
+use super::common::{Connect, Publish, V5, V311, Wire};
+use super::{Files, client, password};
+
+#[test]
+fn nobody_gets_anothers_messages_by_its_client_identifier() {
+    let files = Files::with_users(&["alice", "mallory"]);
+    let broker = files.start(&[]);
+    let as_user = |version, user: &str| Connect::persistent(version, "desk").login(user, &password(user));
+    let mut desk = Wire::connect(broker.mqtt, &as_user(V311, "alice"));
+    desk.subscribe(&[("letters", 1)]);
+    desk.leave();
+    client(&broker, V311, "alice").publish(&Publish::new("letters", "private").qos(1, 1));
+    for version in [V311, V5] {
+        let (_, connack) = Wire::try_connect(broker.mqtt, &as_user(version, "mallory"));
+        assert_eq!(connack.code, if version == V5 { 0x85 } else { 2 });
+    }
+    let (mut desk, present) = Wire::resume(broker.mqtt, &as_user(V311, "alice"));
+    assert!(present);
+    desk.expect_message("private");
+    // While it is connected, too.
+    assert_eq!(Wire::try_connect(broker.mqtt, &as_user(V5, "mallory")).1.code, 0x85);
+    desk.expect_alive();
+}
+
+#[test]
+fn a_session_without_a_user_may_become_a_users() {
+    let files = Files::with_users(&["alice"]);
+    let broker = files.start(&[("DOCKGATE_ACCESS__ALLOW_ANONYMOUS", "true")]);
+    let mut desk = Wire::connect(broker.mqtt, &Connect::persistent(V311, "desk"));
+    desk.subscribe(&[("letters", 1)]);
+    desk.leave();
+    let named = Connect::persistent(V311, "desk").login("alice", &password("alice"));
+    assert!(Wire::resume(broker.mqtt, &named).1);
+    assert_eq!(Wire::try_connect(broker.mqtt, &Connect::persistent(V311, "desk")).1.code, 2);
+}

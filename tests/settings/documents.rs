@@ -1,0 +1,119 @@
+//! The settings, `config/dockgate.toml` and the README's table say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use dockgate::config::Settings;
+
+use crate::{from_file, load};
+
+fn documented_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dockgate.toml")
+}
+
+/// All settings of a serialised tree by their dotted paths; those of listeners are under `listeners`.
+fn keys(value: &serde_json::Value, prefix: &str, into: &mut BTreeMap<String, serde_json::Value>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                keys(value, &path, into);
+            }
+        }
+        serde_json::Value::Array(elements) if !elements.is_empty() => {
+            for element in elements {
+                keys(element, prefix, into);
+            }
+        }
+        _ => {
+            into.insert(prefix.to_owned(), value.clone());
+        }
+    }
+}
+
+fn defaults() -> BTreeMap<String, serde_json::Value> {
+    let mut found = BTreeMap::new();
+    keys(&serde_json::to_value(Settings::default()).unwrap(), "", &mut found);
+    found
+}
+
+fn documented_text() -> String {
+    std::fs::read_to_string(documented_file()).unwrap()
+}
+
+/// The line with its example uncommented: `#role = "dock"`. Explanations have a space after the #.
+fn uncommented(line: &str) -> &str {
+    line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase())).unwrap_or(line)
+}
+
+#[test]
+fn the_documented_file_parses_to_the_defaults() {
+    assert_eq!(load(Some(&documented_file()), &[]).unwrap(), Settings::default());
+}
+
+#[test]
+fn the_documented_file_names_every_setting_and_says_something_about_it() {
+    let text = documented_text();
+    let defaults = defaults();
+    let mut section = String::new();
+    let mut named = BTreeSet::new();
+    let mut previous = "";
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+            assert!(previous.starts_with("# "), "{line} is not explained");
+        } else if let Some((key, _)) = uncommented(line).split_once(" = ")
+            && !key.starts_with('#')
+        {
+            let key = format!("{section}.{key}");
+            assert!(previous.starts_with("# "), "{key} is not explained");
+            assert_eq!(
+                line.starts_with('#'),
+                defaults[&key].is_null(),
+                "{key}: only what has no default is an example"
+            );
+            named.insert(key);
+        }
+        previous = line;
+    }
+    assert_eq!(named, defaults.into_keys().collect());
+}
+
+#[test]
+fn the_examples_of_the_documented_file_can_be_used() {
+    let lines: Vec<_> = documented_text().lines().map(|line| uncommented(line).to_owned()).collect();
+    let text = lines.join("\n").replace("protocol = \"mqtt\"", "protocol = \"mqtts\"");
+    let settings = from_file(&text, &[]).unwrap();
+    assert!(settings.listeners[0].tls_cert.is_some() && settings.listeners[0].limits.max_packet_size.is_some());
+    assert!(settings.access.password_file.is_some());
+}
+
+#[test]
+fn the_readme_lists_exactly_the_settings_that_exist_with_their_defaults() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let table = readme
+        .split_once("<!-- settings -->")
+        .and_then(|(_, rest)| rest.split_once("<!-- /settings -->"))
+        .expect("the markers of the table of settings")
+        .0;
+    let defaults = defaults();
+    let mut listed = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect();
+        let (key, default) = (cells[0], cells[1]);
+        assert!(listed.insert(key.to_owned()), "{key} is listed twice");
+        assert_eq!(default == "none", defaults.get(key).is_some_and(serde_json::Value::is_null), "{row}");
+        if default == "none" {
+            continue;
+        }
+        // What the table gives as the default must load, and change nothing.
+        let (section, name) = key.rsplit_once('.').unwrap();
+        let text = match section {
+            "listeners" if name == "bind" => format!("[[listeners]]\nbind = {default}\n"),
+            "listeners" => format!("[[listeners]]\nbind = \"127.0.0.1:1883\"\n{name} = {default}\n"),
+            _ => format!("[{section}]\n{name} = {default}\n"),
+        };
+        assert_eq!(from_file(&text, &[]).unwrap(), Settings::default(), "{row}");
+    }
+    assert_eq!(listed, defaults.into_keys().collect());
+}

@@ -1,0 +1,133 @@
+//! What is allowed but said to be unwise.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use dockgate::config::Place;
+
+use crate::load_all;
+
+/// The warnings of this text, without the directory that the file was in.
+fn warnings(text: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, mode) in [("open", 0o644), ("closed", 0o640)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let file = folder.path().join("dockgate.toml");
+    std::fs::write(&file, text).unwrap();
+    let prefix = format!("{}/", folder.path().display());
+    let warnings = load_all(Some(&file), &[]).unwrap().warnings;
+    warnings.iter().map(|warning| warning.to_string().replace(&prefix, "")).collect()
+}
+
+/// Each warning contains, in this order, one of these parts.
+#[track_caller]
+fn assert_warnings(text: &str, parts: &[&str]) {
+    let warnings = warnings(text);
+    let all = warnings.len() == parts.len() && warnings.iter().zip(parts).all(|(warning, part)| warning.contains(part));
+    assert!(all, "{parts:#?} in {warnings:#?}");
+}
+
+#[test]
+fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
+    assert_eq!(
+        warnings("[http]\nbind = \"0.0.0.0:80\"\n"),
+        ["dockgate.toml:2: http.bind = 0.0.0.0:80: whoever reaches it reads metrics and uploads without a password; \
+             bind to 127.0.0.1, or let only a proxy that asks for one reach it"]
+    );
+    let tls = "tls_cert = \"a\"\ntls_key = \"closed\"\n";
+    let passwords = "[access]\npassword_file = \"closed\"\n";
+    for (listener, rest, expected) in [
+        ("bind = \"0.0.0.0:1\"\n", passwords, &["toml:1: listeners[0].protocol = \"mqtt\": 0.0.0.0:1 is reached"][..]),
+        ("bind = \"0.0.0.0:1\"\nprotocol = \"ws\"\n", passwords, &["toml:3: listeners[0].protocol = \"ws\": "]),
+        (&format!("bind = \"0.0.0.0:1\"\nprotocol = \"mqtts\"\n{tls}"), passwords, &[]),
+        (
+            &format!("bind = \"0.0.0.0:1\"\nprotocol = \"wss\"\n{tls}allow_anonymous = true\n"),
+            passwords,
+            &["toml:6: listeners[0].allow_anonymous = true: whoever reaches 0.0.0.0:1 is let in without a password"],
+        ),
+        (
+            &format!("bind = \"0.0.0.0:1\"\nprotocol = \"wss\"\n{tls}"),
+            "[access]\nallow_anonymous = true\n",
+            &["toml:2: listeners[0].bind = 0.0.0.0:1: whoever reaches 0.0.0.0:1 is let in without a password"],
+        ),
+        ("bind = \"127.0.0.1:1\"\nproxy_protocol = true\n", passwords, &[]),
+        ("bind = \"127.0.0.1:1\"\nproxy_protocol = true\nallow_anonymous = true\n", "", &["without a password"]),
+        (
+            "bind = \"10.0.0.1:1\"\nproxy_protocol = true\n",
+            passwords,
+            &["unencrypted", "toml:3: listeners[0].proxy_protocol = true: whoever reaches 10.0.0.1:1 past the proxy"],
+        ),
+        ("bind = \"127.0.0.1:1\"\nallow_anonymous = false\n", "", &["allow_anonymous = false: nobody can get in"]),
+        (
+            "bind = \"127.0.0.1:1\"\nlimits = { max_packet_size = 4096 }\n",
+            "",
+            &["max_packet_size = 4 KiB: this may be too small"],
+        ),
+        ("bind = \"127.0.0.1:1\"\nlimits = { max_packet_size = 4096 }\nrole = \"observer\"\n", "", &[]),
+    ] {
+        assert_warnings(&format!("[[listeners]]\n{listener}{rest}"), expected);
+    }
+    for (text, part) in [
+        (
+            "limits.max_packet_size = 4096\n",
+            "toml:1: limits.max_packet_size = 4 KiB: this may be too small for a dock's list",
+        ),
+        (
+            "limits.max_packet_size = 4194305\n",
+            "toml:1: limits.max_packet_size = 4194305 B: the upload guard does not look",
+        ),
+        (
+            "limits.sessions = 19_999\n",
+            "toml:1: limits.sessions = 19999: fewer clients get in than limits.connections = 20000",
+        ),
+        ("limits.connections = 100_001\n", "settings: limits.sessions = 100000: fewer clients get in"),
+        ("limits.queue_bytes_total = \"1000 GiB\"\n", "toml:1: limits.queue_bytes_total = 1000 GiB: there are only "),
+        (
+            "access.serial_number = \"client_id\"\n",
+            "toml:1: access.serial_number = \"client_id\": whoever has the password of one",
+        ),
+    ] {
+        assert_warnings(text, &[part]);
+    }
+}
+
+#[test]
+fn names_that_nobody_proves_are_warned_about() {
+    let names = "acl_file = \"acl\"\nroles = { dock = [\"*\"], observer = [\"me\"] }\n";
+    assert_warnings(
+        &format!("[access]\n{names}"),
+        &[
+            "toml:2: access.acl_file = ",
+            "toml:3: access.roles.dock = [\"*\"]: no user name is ever proved",
+            "toml:3: access.roles.observer = [\"me\"]: ",
+        ],
+    );
+    assert_warnings(&format!("[access]\npassword_file = \"closed\"\n{names}"), &[]);
+    let certificates = "protocol = \"mqtts\"\ntls_cert = \"a\"\ntls_key = \"closed\"\nclient_ca = \"b\"\n";
+    assert_warnings(&format!("[[listeners]]\nbind = \"127.0.0.1:1\"\n{certificates}[access]\n{names}"), &[]);
+}
+
+#[test]
+fn secrets_that_everybody_on_the_machine_may_read_are_warned_about() {
+    assert_warnings("access.password_file = \"closed\"\n", &[]);
+    assert_warnings("access.password_file = \"missing\"\n", &[]);
+    assert_warnings(
+        "access.password_file = \"open\"\n",
+        &[
+            "toml:1: access.password_file = \"open\": everybody on this machine may read the secrets in this file; chmod o-r open",
+        ],
+    );
+    let listener =
+        "[[listeners]]\nbind = \"127.0.0.1:1\"\nprotocol = \"mqtts\"\ntls_cert = \"open\"\ntls_key = \"open\"\n";
+    assert_warnings(listener, &["toml:5: listeners[0].tls_key = \"open\": everybody"]);
+}
+
+#[test]
+fn a_warning_about_a_variable_names_it() {
+    let loaded = load_all(None, &[("DOCKGATE_HTTP__BIND", "0.0.0.0:0")]).unwrap();
+    let [warning] = &*loaded.warnings else { panic!("{loaded:?}") };
+    assert_eq!(warning.place, Place::Environment("DOCKGATE_HTTP__BIND".to_owned()));
+    assert_eq!(warning.key, "http.bind");
+}
