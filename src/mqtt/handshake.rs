@@ -26,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const CONNECT_MAX: usize = 1 << 20;
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, mut arrival: Arrival)
+pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, mut arrival: Box<Arrival>)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,

@@ -114,6 +114,8 @@ pub async fn accept(
 }
 
 /// A client on its way in. It keeps the socket's place for as long as it lives.
+///
+/// It is handed on in a box: whatever passes through a task stays a part of the task's memory, once for each hand.
 #[derive(Debug)]
 pub(super) struct Arrival {
     /// Where the client is, as far as anybody we believe has said.
@@ -129,19 +131,19 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    pub(super) fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Self> {
+    pub(super) fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Box<Self>> {
         let Some(socket) = entrance.crowds.socket() else {
             refused(broker, peer, entrance, &Refused::full("there are too many connections"));
             return None;
         };
-        let mut arrival = Self {
+        let mut arrival = Box::new(Self {
             peer,
             certificate_name: None,
             entrance: entrance.clone(),
             deadline: Instant::now() + entrance.limits.connect_timeout,
             _socket: socket,
             from_address: None,
-        };
+        });
         // Behind a load balancer all come from one address; theirs is in the header.
         let counted = !entrance.proxy_protocol && !peer.ip().to_canonical().is_loopback();
         (!counted || arrival.count_address(broker)).then_some(arrival)
@@ -173,7 +175,7 @@ impl Arrival {
     /// Behind the PROXY header, if there has to be one.
     async fn proxied(&mut self, broker: &Broker, stream: &mut TcpStream) -> Option<()> {
         if self.entrance.proxy_protocol
-            && let Some(peer) = self.step(broker, proxy::read(stream)).await?
+            && let Some(peer) = self.step(broker, Box::pin(proxy::read(stream))).await?
         {
             self.peer = peer;
             return self.count_address(broker).then_some(());
@@ -181,9 +183,9 @@ impl Arrival {
         Some(())
     }
 
-    async fn encrypted(&mut self, broker: &Broker, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    async fn encrypted(&mut self, broker: &Broker, stream: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
         let tls = self.entrance.tls.as_ref()?;
-        let (stream, name) = self.step(broker, tls.accept(stream)).await?;
+        let (stream, name) = self.step(broker, Box::pin(tls.accept(stream))).await?;
         self.certificate_name = name;
         Some(stream)
     }
@@ -193,18 +195,18 @@ impl Arrival {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let most = self.entrance.limits.max_packet_size as usize;
-        self.step(broker, websocket::accept(stream, most, broker.metrics.clone())).await
+        self.step(broker, Box::pin(websocket::accept(stream, most, broker.metrics.clone()))).await
     }
 }
 
-async fn mqtt(broker: Arc<Broker>, mut arrival: Arrival, mut stream: TcpStream) -> Option<()> {
+async fn mqtt(broker: Arc<Broker>, mut arrival: Box<Arrival>, mut stream: TcpStream) -> Option<()> {
     arrival.proxied(&broker, &mut stream).await?;
     let (read, write) = stream.into_split();
     handshake::serve(broker, read, write, arrival).await;
     Some(())
 }
 
-async fn mqtts(broker: Arc<Broker>, mut arrival: Arrival, mut stream: TcpStream) -> Option<()> {
+async fn mqtts(broker: Arc<Broker>, mut arrival: Box<Arrival>, mut stream: TcpStream) -> Option<()> {
     arrival.proxied(&broker, &mut stream).await?;
     let stream = arrival.encrypted(&broker, stream).await?;
     let (read, write) = tokio::io::split(Flushed::new(stream));
@@ -212,7 +214,7 @@ async fn mqtts(broker: Arc<Broker>, mut arrival: Arrival, mut stream: TcpStream)
     Some(())
 }
 
-async fn ws(broker: Arc<Broker>, mut arrival: Arrival, mut stream: TcpStream) -> Option<()> {
+async fn ws(broker: Arc<Broker>, mut arrival: Box<Arrival>, mut stream: TcpStream) -> Option<()> {
     arrival.proxied(&broker, &mut stream).await?;
     let stream = arrival.upgraded(&broker, stream).await?;
     let (read, write) = tokio::io::split(Flushed::new(stream));
@@ -220,7 +222,7 @@ async fn ws(broker: Arc<Broker>, mut arrival: Arrival, mut stream: TcpStream) ->
     Some(())
 }
 
-async fn wss(broker: Arc<Broker>, mut arrival: Arrival, mut stream: TcpStream) -> Option<()> {
+async fn wss(broker: Arc<Broker>, mut arrival: Box<Arrival>, mut stream: TcpStream) -> Option<()> {
     arrival.proxied(&broker, &mut stream).await?;
     let stream = arrival.encrypted(&broker, stream).await?;
     let stream = arrival.upgraded(&broker, stream).await?;

@@ -79,7 +79,7 @@ async fn a_message_of_megabytes_comes_through_whole() {
     }
 }
 
-/// Bytes that TLS or WebSocket keep back would be missed here: nothing else is sent that could push them out.
+/// What does not fit the kernel's buffers waits in the session, and comes when there is room.
 #[tokio::test]
 async fn a_reader_that_pauses_gets_everything_to_the_last_byte() {
     let authority = Authority::new("ours");

@@ -122,7 +122,7 @@ impl Tls {
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, Option<ByteString>), Refused> {
+    ) -> Result<(Box<TlsStream<TcpStream>>, Option<ByteString>), Refused> {
         let acceptor = TlsAcceptor::from(self.config.load_full());
         let stream =
             acceptor.accept(stream).await.map_err(|error| Refused::io(&error, "closed in the TLS handshake"))?;
@@ -136,6 +136,6 @@ impl Tls {
                 }
             },
         };
-        Ok((stream, name))
+        Ok((Box::new(stream), name))
     }
 }

@@ -65,17 +65,7 @@ where
             return Err(Refused::handshake(format!("WebSocket handshake: {error}")));
         }
     }
-    let reader = frames::Reader::new(max_packet_size.max(FRAME_FROM_CLIENT) as u64);
-    Ok(WebSocket {
-        stream,
-        reader,
-        sending: Vec::new(),
-        sent: 0,
-        unflushed: false,
-        closed: false,
-        ended: false,
-        metrics,
-    })
+    Ok(WebSocket::new(stream, max_packet_size, metrics))
 }
 
 /// The best of the sub-protocols that the client offers, in one header or in several (RFC 6455, 11.3.4).
@@ -115,6 +105,20 @@ pub(crate) struct WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A WebSocket after the upgrade.
+    pub(super) fn new(stream: S, max_packet_size: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            stream,
+            reader: frames::Reader::new(max_packet_size.max(FRAME_FROM_CLIENT) as u64),
+            sending: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            closed: false,
+            ended: false,
+            metrics,
+        }
+    }
+
     /// Sends what is to be sent; then the answer to a ping, so that there is never more than one on its way.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
