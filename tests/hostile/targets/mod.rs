@@ -5,10 +5,12 @@
 
 #![allow(dead_code, reason = "each fuzz target uses its own part")]
 
+pub(crate) mod acl_file;
 pub(crate) mod dji_json;
 pub(crate) mod input;
 pub(crate) mod packets;
 pub(crate) mod settings;
+pub(crate) mod transports;
 
 #[path = "../../common/answer.rs"]
 mod answer;
