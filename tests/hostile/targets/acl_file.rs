@@ -4,15 +4,13 @@
 //! A file is read or refused without a panic, and a refusal says where and why on one line. What a client may read of a
 //! filter and of each topic agrees; for rules that were put together, it is what Mosquitto's manual says.
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::fs;
 
 use dockgate::access::{Access, Identity, Proof, Reading, Rights, Sources};
 use dockgate::mqtt::topic::matches;
-use tempfile::NamedTempFile;
 
 use super::input::Input;
+use super::scratch::with_file;
 
 /// Levels of topics, and of filters too.
 const LEVELS: [&str; 6] = ["a", "b", "", "$x", "u", "c"];
@@ -20,10 +18,6 @@ const LEVELS: [&str; 6] = ["a", "b", "", "$x", "u", "c"];
 const WILD: [&str; 4] = ["%u", "%c", "+", "#"];
 const NAMES: [&str; 6] = ["u", "a", "+", "a/b", "", "c"];
 const MODES: [&str; 5] = ["read ", "write ", "readwrite ", "", "deny "];
-
-thread_local! {
-    static FILE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new().expect("there is a temporary directory"));
-}
 
 /// A rule as the reference knows it.
 #[derive(Debug)]
@@ -45,10 +39,8 @@ pub(crate) fn run(input: &[u8]) {
         proof: if shape & 2 != 0 { Proof::Password(1) } else { Proof::Anonymous },
     };
     let (text, rules) = if shape & 1 == 0 { (input.long().to_vec(), None) } else { written(&mut input) };
-    let opened = FILE.with_borrow(|file| {
-        fs::write(file, &text).expect("the temporary file can be written");
-        Access::open(Sources { acl_file: Some(file.path().to_owned()), ..Sources::default() })
-    });
+    let opened =
+        with_file(&text, |path| Access::open(Sources { acl_file: Some(path.to_owned()), ..Sources::default() }));
     let access = match opened {
         Ok(access) => access,
         Err(flaws) => {

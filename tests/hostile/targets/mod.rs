@@ -9,6 +9,7 @@ pub(crate) mod acl_file;
 pub(crate) mod dji_json;
 pub(crate) mod input;
 pub(crate) mod packets;
+mod scratch;
 pub(crate) mod settings;
 pub(crate) mod transports;
 
