@@ -11,6 +11,7 @@
 //! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
 //! - [`http`]: `/metrics`, health and the read-only API. [`metrics`]: every metric, defined once.
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together.
+//! - [`import`]: a `mosquitto.conf` as settings of dockgate.
 //! - [`sim`]: a simulated dock and backend, and the demo.
 //! - [`message`], [`tree`], [`clock`]: what several rooms use.
 
@@ -20,6 +21,7 @@ pub mod config;
 pub mod files;
 pub mod hook;
 pub mod http;
+pub mod import;
 pub mod ledger;
 pub mod logging;
 pub mod message;

@@ -1,13 +1,15 @@
 //! The command line of dockgate.
 //!
-//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, 2 if the
-//! command line or the settings are wrong.
+//! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
+//! could not do what it is for, 2 if the command line or the settings are wrong.
+
+mod passwd;
 
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -16,7 +18,7 @@ use dockgate::access::Flaw;
 use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local};
 use dockgate::files::{Files, Reloader};
 use dockgate::server::{Server, StartError};
-use dockgate::{logging, sim};
+use dockgate::{import, logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -47,8 +49,16 @@ enum Command {
     /// Say whether the settings can be used, and who can reach what.
     #[command(visible_alias = "test-config")]
     Check(SettingsFile),
+    /// Print a settings file that does the same as a mosquitto.conf, with a comment for each line that it cannot carry over.
+    ImportMosquitto {
+        /// The mosquitto.conf; the folders that it includes are read too.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Set a user's password in a password file, or delete the user.
+    Passwd(passwd::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +77,8 @@ fn main() -> ExitCode {
     };
     let file = match command {
         Command::Demo => return finish(demo()),
+        Command::Passwd(arguments) => return passwd::run(&arguments),
+        Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
         Command::Serve(ref file) | Command::Check(ref file) => file.config.as_deref(),
     };
     let loaded = match Settings::load(file) {
@@ -128,6 +140,11 @@ fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
         tokio::spawn(reload_at(hangup, server.reloader()));
         Ok(server.run(stop).await?)
     })
+}
+
+fn import_mosquitto(file: &Path) -> anyhow::Result<()> {
+    let settings = import::mosquitto(file)?;
+    io::stdout().write_all(settings.as_bytes()).context("the settings cannot be written")
 }
 
 fn demo() -> anyhow::Result<()> {
@@ -192,7 +209,9 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
     };
     for listener in &settings.listeners {
         let (protocol, bind) = (listener.protocol.as_str(), listener.bind);
-        line(format_args!("{protocol} {bind}: reached by {}, {}", reach(bind), guard(settings, listener)));
+        let proxy = if listener.proxy_protocol { " and whoever its proxy brings" } else { "" };
+        let (whom, guard) = (reach(bind), guard(settings, listener));
+        line(format_args!("{protocol} {bind}: reached by {whom}{proxy}, {guard}"));
     }
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
     line(format_args!("http {bind}: reached by {whom}, without a password"));

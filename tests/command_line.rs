@@ -119,6 +119,24 @@ fn check_reads_the_file_and_the_environment_and_warns_of_what_is_open() {
 }
 
 #[test]
+fn check_says_how_each_listener_lets_clients_in() {
+    for (listener, expected) in [
+        (r#"bind="127.0.0.1:1""#, "mqtt 127.0.0.1:1: reached by this machine only, without a password\n"),
+        (r#"bind="127.0.0.1:1",role="observer""#, ": reached by this machine only, without a password, as observer\n"),
+        (r#"bind="127.0.0.1:1",allow_anonymous=false"#, ": reached by this machine only, who cannot get in\n"),
+        (
+            r#"bind="127.0.0.1:1",proxy_protocol=true,allow_anonymous=true"#,
+            ": reached by this machine only and whoever its proxy brings, without a password\n",
+        ),
+    ] {
+        let listeners = format!("[{{{listener}}}]");
+        let output = dockgate(&["check"], &[("DOCKGATE_LISTENERS", &listeners)]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(stdout(&output).contains(expected), "{expected} in {}", stdout(&output));
+    }
+}
+
+#[test]
 fn check_goes_by_its_other_names_too() {
     let expected = stdout(&dockgate(&["check"], &[]));
     assert_eq!(stdout(&dockgate(&["test-config"], &[])), expected);
@@ -175,10 +193,69 @@ fn an_open_listener_without_leave_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_mosquitto_conf_becomes_settings_that_check_accepts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    write("server.pem", &cert.pem());
+    write("server.key", &signing_key.serialize_pem());
+    // The password is "secret".
+    write(
+        "passwd",
+        "backend:$7$101$fc5oDopbAmbgn3qr$sRhLRMr5m8nbjiMRW0HjrT0GbN/5x2Zilxf72t2dFzO4SPpBO3t9YVJkye8t0hpuygD0lQ84p0ehZhsmkGuAqg==\n",
+    );
+    write("acl", "user backend\ntopic readwrite thing/#\n");
+    std::fs::create_dir(path("conf.d")).unwrap();
+    write(
+        "mosquitto.conf",
+        &format!(
+            "# Ours\npid_file /run/mosquitto.pid\npassword_file {}\ninclude_dir {}\n",
+            path("passwd"),
+            path("conf.d")
+        ),
+    );
+    write(
+        "conf.d/docks.conf",
+        &format!("listener 8883\ncertfile {}\nkeyfile {}\n", path("server.pem"), path("server.key")),
+    );
+    write("conf.d/backend.conf", &format!("acl_file {}\nlistener 1883 127.0.0.1\nmax_qos 1\n", path("acl")));
+
+    let imported = dockgate(&["import-mosquitto", &path("mosquitto.conf")], &[]);
+    assert_eq!(imported.status.code(), Some(0), "{imported:?}");
+    let settings = stdout(&imported);
+    for part in [
+        format!("# - {}:2: pid_file /run/mosquitto.pid: ", path("mosquitto.conf")),
+        format!("# - {}:3: max_qos 1: ", path("conf.d/backend.conf")),
+    ] {
+        assert!(settings.contains(&part), "{part} in {settings}");
+    }
+    write("dockgate.toml", &settings);
+    let checked = dockgate(&["check", "--config", &path("dockgate.toml")], &[]);
+    assert_eq!(checked.status.code(), Some(0), "{settings}\n{checked:?}");
+    let text = stdout(&checked);
+    for part in [
+        "mqtt 127.0.0.1:1883: reached by this machine only, with a password\n",
+        "mqtts [::]:8883: reached by every machine that can reach this one, with a password\n",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn a_mosquitto_conf_that_cannot_be_read_is_named() {
+    let output = dockgate(&["import-mosquitto", "/nowhere/mosquitto.conf"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).contains("/nowhere/mosquitto.conf: cannot be read"), "{output:?}");
+}
+
+#[test]
 fn the_help_names_every_command() {
     let output = dockgate(&["--help"], &[]);
     assert_eq!(output.status.code(), Some(0));
-    for command in ["serve", "check", "demo", "--config", "--test-config"] {
+    for command in ["serve", "check", "demo", "import-mosquitto", "--config", "--test-config"] {
         assert!(stdout(&output).contains(command), "{command}");
     }
 }

@@ -78,6 +78,17 @@ pub struct Door {
     pub role: Option<Role>,
 }
 
+/// What has become of a client that was let in, now that the files have been read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It would be let in again.
+    Good,
+    /// It has to prove itself again: its password is another now, or its client identifier is a user's.
+    Unproved,
+    /// There is no such user any more.
+    Gone,
+}
+
 /// Why a client was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {

@@ -1,19 +1,22 @@
 //! Who may connect, publish and read.
 //!
 //! [`Access`] holds one version of the rules at a time; [`Access::reload`] reads their files again and swaps them as a whole.
-//! `identity` is who a client is, `rights` what it may do, `secret` what must never be printed. What a client may do follows from
-//! `policy`, which is the ACL file (`acl`) and the `roles`, one of which is `dock`; `topology` is which aircraft belong to it.
+//! `identity` is who a client is, `authentication` whether it is, by the file that `password` reads. What it may do is its
+//! `rights`, which follow from `policy`: the ACL file (`acl`) and the `roles`, one of which is `dock`; `topology` is which
+//! aircraft belong to it. `secret` is what must never be printed.
 
 pub mod acl;
+mod authentication;
 mod dock;
 pub mod identity;
+pub mod password;
 pub mod policy;
 pub mod rights;
 pub mod roles;
 pub mod secret;
 pub mod topology;
 
-pub use identity::{Denied, Door, Identity, Login, Proof, Role, SerialNumber};
+pub use identity::{Denied, Door, Identity, Login, Proof, Role, SerialNumber, Standing};
 pub use policy::Policy;
 pub use rights::{GatewayRights, Reading, Rights};
 pub use roles::Roles;
@@ -21,6 +24,8 @@ pub use secret::Secret;
 pub use topology::Topology;
 
 use arc_swap::ArcSwap;
+use authentication::Authentication;
+use password::Passwords;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -64,6 +69,7 @@ impl std::fmt::Display for Flaw {
 #[derive(Debug)]
 pub struct Access {
     sources: Sources,
+    authentication: Authentication,
     policy: ArcSwap<Policy>,
     topology: Arc<Topology>,
 }
@@ -74,8 +80,11 @@ impl Access {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn open(sources: Sources) -> Result<Self, Vec<Flaw>> {
-        let policy = ArcSwap::from_pointee(Policy::open(&sources)?);
-        Ok(Self { sources, policy, topology: Arc::default() })
+        let (passwords, policy) = read(&sources)?;
+        let authentication = Authentication::new(passwords);
+        let access = Self { sources, authentication, policy: ArcSwap::from_pointee(policy), topology: Arc::default() };
+        access.expect_docks();
+        Ok(access)
     }
 
     /// Reads the files again. If anything is wrong with them, nothing changes.
@@ -83,14 +92,21 @@ impl Access {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn reload(&self) -> Result<(), Vec<Flaw>> {
-        self.policy.store(Arc::new(Policy::open(&self.sources)?));
+        let (passwords, policy) = read(&self.sources)?;
+        self.authentication.replace(passwords);
+        self.policy.store(Arc::new(policy));
+        self.expect_docks();
         Ok(())
     }
 
     /// What is allowed in the files but deserves a second thought.
     #[must_use]
     pub fn warnings(&self) -> Vec<Flaw> {
-        self.policy.load().warnings(None)
+        let mut warnings = self.authentication.warnings();
+        let passwords = self.authentication.passwords();
+        let has_user = passwords.as_ref().map(|passwords| |user: &str| passwords.hash(user).is_some());
+        warnings.extend(self.policy.load().warnings(has_user.as_ref().map(|has_user| has_user as _)));
+        warnings
     }
 
     /// Lets a client in, or not. It may take a while.
@@ -98,23 +114,35 @@ impl Access {
     /// # Errors
     /// [`Denied`] says why not.
     pub async fn authenticate(&self, login: Login) -> Result<Identity, Denied> {
-        Ok(Identity {
-            client_id: login.client_id,
-            username: None,
-            listener_role: login.door.role,
-            proof: Proof::Anonymous,
-        })
+        self.authentication.authenticate(login).await
     }
 
-    /// Whether what let a client in would still let it in.
+    /// What has become of a client that was let in.
     #[must_use]
-    pub fn still_lets_in(&self, _who: &Identity) -> bool {
-        true
+    pub fn standing(&self, who: &Identity) -> Standing {
+        self.authentication.standing(who)
     }
 
     /// What a client may do.
     #[must_use]
     pub fn rights(&self, who: &Identity) -> Arc<Rights> {
         Arc::new(self.policy.load().rights(who, &self.topology))
+    }
+
+    /// A dock announces its aircraft; another dock is none.
+    fn expect_docks(&self) {
+        let policy = self.policy.load();
+        let passwords = self.authentication.passwords();
+        let users = passwords.iter().flat_map(|passwords| passwords.users());
+        self.topology.expect(users.filter(|user| policy.is_dock(user)));
+    }
+}
+
+/// Reads all files, and says everything that is wrong with any of them.
+fn read(sources: &Sources) -> Result<(Option<Passwords>, Policy), Vec<Flaw>> {
+    let passwords = sources.password_file.as_deref().map(Passwords::read).transpose();
+    match (passwords, Policy::open(sources)) {
+        (Ok(passwords), Ok(policy)) => Ok((passwords, policy)),
+        (passwords, policy) => Err(passwords.err().into_iter().chain(policy.err()).flatten().collect()),
     }
 }

@@ -161,9 +161,8 @@ impl Reading {
                 }
                 (Some(Value::Dict(_, defaults)), other) => self.not_a_setting(&key, other, place, defaults),
                 (Some(_), Value::Array(_, elements)) if key == LISTENERS => {
-                    if self.listeners(&key, elements) {
-                        self.accept(&key, value);
-                    }
+                    let readable = self.listeners(&key, elements);
+                    self.accept(&key, &Value::from(readable));
                 }
                 (Some(default), value) => self.setting(&key, value, default, place),
             }
@@ -186,31 +185,36 @@ impl Reading {
         }
     }
 
-    /// Whether all elements of the list of listeners can be read.
-    fn listeners(&mut self, key: &str, elements: &[Value]) -> bool {
-        let before = self.problems.len();
+    /// The elements of the list of listeners. Those that cannot be read have one in their place that nothing can be said
+    /// against, so that the others are checked all the same.
+    fn listeners(&mut self, key: &str, elements: &[Value]) -> Vec<Value> {
         let known = keys::of_listener();
+        let mut readable = elements.to_vec();
         for (index, element) in elements.iter().enumerate() {
+            let before = self.problems.len();
             let path = format!("{key}[{index}]");
             let place = self.place(&path, element);
-            let Some(fields) = element.as_dict() else {
+            if let Some(fields) = element.as_dict() {
+                if !fields.contains_key("bind") {
+                    self.problem(
+                        &format!("{path}.bind"),
+                        None,
+                        place,
+                        "this listener has no address".to_owned(),
+                        "give one, such as bind = \"127.0.0.1:1883\"",
+                    );
+                }
+                self.listener(&path, "", fields, &known);
+            } else {
                 let fault = "a listener is a table".to_owned();
                 let remedy = "write { protocol = \"mqtt\", bind = \"127.0.0.1:1883\" }";
                 self.problem(&path, Some(show(element)), place, fault, remedy);
-                continue;
-            };
-            if !fields.contains_key("bind") {
-                self.problem(
-                    &format!("{path}.bind"),
-                    None,
-                    place,
-                    "this listener has no address".to_owned(),
-                    "give one, such as bind = \"127.0.0.1:1883\"",
-                );
             }
-            self.listener(&path, "", fields, &known);
+            if self.problems.len() > before {
+                readable[index] = Value::from(Dict::from([("bind".to_owned(), Value::from("127.0.0.1:0"))]));
+            }
         }
-        self.problems.len() == before
+        readable
     }
 
     /// Reads the fields of a listener, or those of its table `section`.

@@ -153,7 +153,7 @@ impl Arrival {
     }
 
     fn count_address(&mut self, broker: &Broker) -> bool {
-        self.from_address = self.entrance.crowds.from_address(self.peer);
+        self.from_address = self.entrance.crowds.of_address(self.peer);
         if self.from_address.is_none() {
             let refusal = Refused::full("there are too many connections from this address");
             refused(broker, self.peer, &self.entrance, &refusal);

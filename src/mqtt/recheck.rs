@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::link::Kick;
 use super::session::Session;
 use super::topic::Filter;
-use crate::access::Reading;
+use crate::access::{Reading, Standing};
 use crate::metrics::Drop;
 use crate::route::Subscriber;
 use bytestring::ByteString;
@@ -27,10 +27,17 @@ impl Broker {
     pub(super) fn recheck(&self, session: &Arc<Session>) {
         let identity = session.state().client.identity.clone();
         let rights = self.access.rights(&identity);
+        let standing = self.access.standing(&identity);
         let (subscriptions, dropped) = {
             let mut state = session.state();
+            if !Arc::ptr_eq(&state.client.identity, &identity) {
+                return; // Who has just come was let in by the new rules.
+            }
             state.client.rights = rights.clone();
-            if !self.access.still_lets_in(&identity)
+            if standing == Standing::Gone {
+                self.end_soon(session, &mut state);
+            }
+            if standing != Standing::Good
                 && let Some(link) = &state.link
             {
                 link.kick(Kick::NotAuthorized);

@@ -2,7 +2,7 @@
 
 use super::broker::{Author, Broker};
 use super::link::{Kick, Link};
-use super::session::{Client, Session, after};
+use super::session::{Client, Session, State, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
 use crate::route::{Batch, Subscriber};
@@ -161,6 +161,19 @@ impl Broker {
                 None
             }
             _ => None,
+        }
+    }
+
+    /// Ends a session as soon as it has no connection.
+    pub(super) fn end_soon(&self, session: &Arc<Session>, state: &mut State) {
+        state.terms.expiry_ms = 0;
+        if state.link.is_none() {
+            for key in state.deadlines.drain(..) {
+                self.deadlines.cancel(key);
+            }
+            // Not here: its will may have to wait.
+            let end = self.deadlines.set(0, Due { session: session.clone(), what: What::End });
+            state.deadlines.push(end);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What must never be seen: the credentials of an upload, and passwords.
 
-use super::common::{Connect, Publish, V5, V311, Wire, get};
+use super::common::{Connect, Publish, V5, V311, Wire, eventually, get, metric};
 use super::{DOCK, FLEET, Files, client, thing};
 use serde_json::Value;
 
@@ -45,7 +45,8 @@ fn no_credentials_are_seen_at_any_log_level() {
             Wire::try_connect(broker.mqtt, &Connect::new(V5, "x").login("backend", "hunter2hunter2")).1.code,
             0x86
         );
-        dock.expect_alive();
+        backend.expect_alive();
+        eventually("the will is published", || metric(broker.http, "dockgate_wills_total", "") == 1.0);
 
         let mut seen = broker.log();
         for path in ["/metrics", "/api/v1/uploads", "/api/v1/gateways", &format!("/api/v1/gateways/{DOCK}")] {

@@ -151,6 +151,24 @@ limits = 5
 }
 
 #[test]
+fn a_listener_that_cannot_be_read_hides_no_flaw_of_the_others() {
+    let text = "\
+[[listeners]]
+bind = \"0.0.0.0:1883\"
+rol = \"dock\"
+[[listeners]]
+bind = \"0.0.0.0:1884\"
+[[listeners]]
+bind = \"127.0.0.1:9641\"
+";
+    let problems = problems(text, &[]);
+    for start in ["dockgate.toml:3: listeners[0].rol: ", "dockgate.toml:5: listeners[1].bind = ", "dockgate.toml:7: "] {
+        assert!(problems.iter().any(|problem| problem.starts_with(start)), "{start} in {problems:#?}");
+    }
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+}
+
+#[test]
 fn mistakes_in_listeners_from_the_environment_name_the_variable() {
     for (listeners, part) in [
         (r#"[{bind="127.0.0.1:0",limits={inflight=5}}]"#, "listeners[0].limits.inflight: "),

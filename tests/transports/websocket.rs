@@ -184,22 +184,22 @@ async fn a_frame_that_says_it_is_huge_is_refused_at_once() {
     }
 }
 
+/// A message has no size, only packets have.
 #[tokio::test]
-async fn fragments_that_never_end_are_not_gathered_for_ever() {
+async fn a_message_may_go_on_for_ever_in_fragments() {
     let broker = Broker::start(|settings| {
         settings.listeners = vec![Listener::new(Protocol::Ws, ([127, 0, 0, 1], 0).into())];
         settings.limits.max_packet_size = 1 << 20;
     });
     let mut client = client(&broker).await.connect("dock").await;
-    let piece = Bytes::from(vec![0; 100_000]);
-    let frames = client.frames();
-    let first = Frame::message(piece.clone(), OpCode::Data(Data::Binary), false);
-    frames.send(Message::Frame(first)).await.expect("it goes out");
-    for _ in 0..10 {
-        let next = Frame::message(piece.clone(), OpCode::Data(Data::Continue), false);
-        frames.send(Message::Frame(next)).await.expect("the broker takes it and waits for more");
+    client.subscribe("t", 0).await;
+    let packet = Bytes::from(Publish::new("t", vec![7; 100_000]).bytes(V311));
+    for number in 0..20 {
+        let opcode = if number == 0 { Data::Binary } else { Data::Continue };
+        let frame = Message::Frame(Frame::message(packet.clone(), OpCode::Data(opcode), false));
+        client.frames().send(frame).await.expect("the broker takes it");
+        assert_eq!(client.expect_message().await.payload.len(), 100_000, "{number}");
     }
-    assert_eq!(close_code(&mut client).await, CloseCode::Size);
 }
 
 /// As an unmasked frame, one with a reserved bit, an unknown opcode, a fragment of nothing, a control frame in pieces.

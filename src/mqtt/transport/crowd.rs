@@ -99,7 +99,7 @@ impl Crowds {
     }
 
     /// A place among those from the same address.
-    pub(crate) fn from_address(&self, peer: SocketAddr) -> Option<Place> {
+    pub(crate) fn of_address(&self, peer: SocketAddr) -> Option<Place> {
         self.enter(Counted::FromAddress(network(peer.ip())))
     }
 
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn who_finds_no_place_at_the_listener_takes_none_from_the_others() {
         let crowds = crowds((9, 9), (1, 1));
-        let _first = (crowds.connection().unwrap(), crowds.from_address(peer("192.0.2.1")).unwrap());
+        let _first = (crowds.connection().unwrap(), crowds.of_address(peer("192.0.2.1")).unwrap());
         assert!(crowds.connection().is_none());
-        assert!(crowds.from_address(peer("192.0.2.1")).is_none());
+        assert!(crowds.of_address(peer("192.0.2.1")).is_none());
         assert_eq!(crowds.all.connections.load(Relaxed), 1);
         assert_eq!(*crowds.all.from_address.get(&peer("192.0.2.1").ip()).unwrap(), 1);
     }
@@ -182,25 +182,25 @@ mod tests {
     #[test]
     fn addresses_of_one_ipv6_network_are_one_and_a_mapped_ipv4_address_is_itself() {
         let crowds = crowds((9, 1), (9, 1));
-        let _place = crowds.from_address(peer("2001:db8::1")).unwrap();
-        assert!(crowds.from_address(peer("2001:db8::ffff:1")).is_none());
-        let _other = crowds.from_address(peer("2001:db8:0:1::1")).unwrap();
-        let _mapped = crowds.from_address(peer("::ffff:192.0.2.1")).unwrap();
-        assert!(crowds.from_address(peer("192.0.2.1")).is_none());
-        let _next = crowds.from_address(peer("192.0.2.2")).unwrap();
+        let _place = crowds.of_address(peer("2001:db8::1")).unwrap();
+        assert!(crowds.of_address(peer("2001:db8::ffff:1")).is_none());
+        let _other = crowds.of_address(peer("2001:db8:0:1::1")).unwrap();
+        let _mapped = crowds.of_address(peer("::ffff:192.0.2.1")).unwrap();
+        assert!(crowds.of_address(peer("192.0.2.1")).is_none());
+        let _next = crowds.of_address(peer("192.0.2.2")).unwrap();
     }
 
     #[test]
     fn nothing_is_remembered_of_an_address_that_has_left() {
         let crowds = crowds((9, 2), (9, 2));
-        drop((crowds.from_address(peer("192.0.2.1")), crowds.from_address(peer("192.0.2.1"))));
+        drop((crowds.of_address(peer("192.0.2.1")), crowds.of_address(peer("192.0.2.1"))));
         assert!(crowds.all.from_address.is_empty() && crowds.own.from_address.is_empty());
     }
 
     #[test]
     fn zero_is_no_limit_on_an_address() {
         let crowds = crowds((9, 0), (9, 0));
-        let places: Vec<_> = (0..5000).map(|_| crowds.from_address(peer("192.0.2.1")).unwrap()).collect();
+        let places: Vec<_> = (0..5000).map(|_| crowds.of_address(peer("192.0.2.1")).unwrap()).collect();
         assert_eq!(places.len(), 5000);
     }
 }

@@ -1,35 +1,29 @@
 //! MQTT over WebSocket (MQTT 5, 6): the HTTP upgrade, and binary messages as a stream of bytes.
 
 use super::Refused;
+use super::frames::{self, End};
 use crate::metrics::{Metrics, ProtocolFault};
-use bytes::{Buf as _, Bytes};
-use futures_util::{Sink as _, Stream as _};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 /// Where MQTT is; other paths are not found.
 const PATH: &str = "/mqtt";
 /// Sub-protocols, best first: the registered one (MQTT-6.0.0-3), and that of MQTT 3.1 clients.
 const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
-/// What a connection keeps for reading for as long as it lives. tungstenite's own choice is 128 KiB.
-const READ_BUFFER: usize = 2 << 10;
-/// The largest frame that is sent; a connection keeps a buffer of this size once it has sent one.
-const FRAME: usize = 8 << 10;
-/// A frame and its header.
-const WRITE_BUFFER: usize = FRAME + 16;
-/// A message holds many packets if the client likes: it may be so large even where a packet may not.
-const MESSAGE: usize = 64 << 10;
+/// The largest payload that is sent in one frame: with its header one TLS record (RFC 8446, 5.1).
+const FRAME: usize = (16 << 10) - 4;
+/// A client may gather many packets in one frame: it may be so large even where a packet may not.
+const FRAME_FROM_CLIENT: usize = 64 << 10;
 
 /// Answers the upgrade request (RFC 6455, 4.2), whose headers tungstenite bounds to 64 KiB.
 pub(crate) async fn accept<S>(
@@ -51,7 +45,7 @@ where
         Ok(response)
     };
     // Nothing may come behind the request before it is answered, so that the stream can be had back in between.
-    match accept_hdr_async_with_config(&mut stream, answer, None).await {
+    match accept_hdr_async(&mut stream, answer).await {
         Ok(_) => {}
         Err(Error::Http(response)) if response.status() == StatusCode::NOT_FOUND => {
             let _gone = stream.shutdown().await;
@@ -71,15 +65,17 @@ where
             return Err(Refused::handshake(format!("WebSocket handshake: {error}")));
         }
     }
-    let most = Some(max_packet_size.max(MESSAGE));
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(2 * WRITE_BUFFER)
-        .max_message_size(most)
-        .max_frame_size(most);
-    let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    Ok(WebSocket { stream, message: Bytes::new(), metrics, closing: false })
+    let reader = frames::Reader::new(max_packet_size.max(FRAME_FROM_CLIENT) as u64);
+    Ok(WebSocket {
+        stream,
+        reader,
+        sending: Vec::new(),
+        sent: 0,
+        unflushed: false,
+        closed: false,
+        ended: false,
+        metrics,
+    })
 }
 
 /// The best of the sub-protocols that the client offers, in one header or in several (RFC 6455, 11.3.4).
@@ -99,31 +95,79 @@ fn refusal(status: StatusCode) -> ErrorResponse {
     response
 }
 
-/// The bytes in the binary messages of a WebSocket, whatever messages they are cut into (MQTT-6.0.0-2).
+/// The bytes in the binary frames of a WebSocket, whatever frames they are cut into (MQTT-6.0.0-2).
 ///
 /// Bytes that are written are sent when they are flushed, in one frame if they were written at once.
 #[derive(Debug)]
 pub(crate) struct WebSocket<S> {
-    stream: WebSocketStream<S>,
-    /// What is not read yet of the last message.
-    message: Bytes,
+    stream: S,
+    reader: frames::Reader,
+    /// Whole frames on their way, of which `sent` bytes have gone.
+    sending: Vec<u8>,
+    sent: usize,
+    /// The stream may keep something back.
+    unflushed: bool,
+    /// Close is sent: nothing may follow it (RFC 6455, 5.5.1).
+    closed: bool,
+    /// The end has been read.
+    ended: bool,
     metrics: Arc<Metrics>,
-    /// The client has broken the protocol and has been told.
-    closing: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Tells the client why the connection ends, if it can take that now.
-    fn close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &'static str) {
-        self.metrics.protocol_error(match code {
-            CloseCode::Size => ProtocolFault::TooLarge,
-            _ => ProtocolFault::Malformed,
-        });
-        self.closing = true;
-        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let mut stream = Pin::new(&mut self.stream);
-        if stream.as_mut().start_send(close).is_ok() {
-            let _later = stream.poll_flush(cx);
+    /// Sends what is to be sent; then the answer to a ping, so that there is never more than one on its way.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while self.sent < self.sending.len() {
+                self.unflushed = true;
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.sending[self.sent..]))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.sent += written;
+            }
+            // An idle connection keeps no buffer.
+            (self.sending, self.sent) = (Vec::new(), 0);
+            match self.reader.ping.take() {
+                Some(ping) if !self.closed => frames::write(&mut self.sending, OpCode::Control(Control::Pong), &ping),
+                _ => break,
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says Close, once.
+    fn close(&mut self, code: CloseCode, why: &str) {
+        if !self.closed {
+            self.closed = true;
+            frames::write_close(&mut self.sending, code, why);
+        }
+    }
+
+    /// The stream of bytes is over; what comes now depends on who has ended it.
+    fn end(&mut self, cx: &mut Context<'_>, end: End) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.ended, true) {
+            match end {
+                End::Closed => self.close(CloseCode::Normal, ""),
+                End::Broken(code, why) => {
+                    self.metrics.protocol_error(match code {
+                        CloseCode::Size => ProtocolFault::TooLarge,
+                        _ => ProtocolFault::Malformed,
+                    });
+                    self.close(code, why);
+                }
+            }
+            // If it cannot be sent now, it is with the shutdown; or the client has gone.
+            let _later = self.poll_send(cx);
+            return Poll::Ready(Ok(()));
+        }
+        match end {
+            End::Closed => Poll::Ready(Ok(())),
+            End::Broken(..) => self.drain(cx),
         }
     }
 
@@ -133,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut bytes = [0; 1024];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);
-            ready!(Pin::new(self.stream.get_mut()).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -143,62 +187,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.closing {
-            return self.drain(cx);
+        loop {
+            if let Some(end) = self.reader.end {
+                return self.end(cx, end);
+            }
+            // Answers to pings go out while nobody writes. If they cannot, the client has to read first.
+            if self.unflushed || self.reader.ping.is_some() {
+                let _later = self.poll_send(cx)?;
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            let bytes = &mut buffer.filled_mut()[before..];
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let length = self.reader.read(bytes);
+            buffer.set_filled(before + length);
+            if length > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        while self.message.is_empty() {
-            let next = Pin::new(&mut self.stream).poll_next(cx);
-            // The end of a large message shares its memory with the buffer it was read into. Held until here, it makes
-            // tungstenite take a small buffer for the next; the large one goes now, not with the connection.
-            self.message = Bytes::new();
-            let (code, reason) = match ready!(next) {
-                Some(Ok(Message::Binary(bytes))) => {
-                    self.message = bytes;
-                    continue;
-                }
-                // Pings are answered, and the client's Close too, as its stream is read to the end.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => continue,
-                // MQTT-6.0.0-1
-                Some(Ok(Message::Text(_))) => (CloseCode::Unsupported, "MQTT comes in binary frames"),
-                Some(Err(Error::Io(error))) => return Poll::Ready(Err(error)),
-                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
-                    return Poll::Ready(Ok(()));
-                }
-                Some(Err(Error::Capacity(_))) => (CloseCode::Size, "the message is too large"),
-                Some(Err(_)) => (CloseCode::Protocol, "this is not WebSocket"),
-            };
-            self.close(cx, code, reason);
-            return Poll::Ready(Ok(()));
-        }
-        let length = self.message.len().min(buffer.remaining());
-        buffer.put_slice(&self.message[..length]);
-        self.message.advance(length);
-        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut stream = Pin::new(&mut self.stream);
-        ready!(stream.as_mut().poll_ready(cx)).map_err(into_io)?;
+        ready!(self.poll_send(cx))?;
+        if self.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let length = bytes.len().min(FRAME);
-        stream.start_send(Message::Binary(Bytes::copy_from_slice(&bytes[..length]))).map_err(into_io)?;
+        frames::write(&mut self.sending, OpCode::Data(Data::Binary), &bytes[..length]);
         Poll::Ready(Ok(length))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(into_io)
+        self.poll_send(cx)
     }
 
     /// Sends Close; the client answers with its own, and that is the end of what can be read.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx).map_err(into_io)
-    }
-}
-
-fn into_io(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        other => io::Error::new(io::ErrorKind::BrokenPipe, other),
+        self.close(CloseCode::Normal, "");
+        self.poll_send(cx)
     }
 }
