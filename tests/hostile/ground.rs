@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::common::{BrokerProcess, Publish, V5, V311, Wire, other_broker, status};
+use crate::common::{BrokerProcess, Connect, Publish, V5, V311, Wire, other_broker, status};
 
 /// How long a message of the witnesses may take while, or after, somebody else misbehaves. An honest one takes less than a
 /// millisecond; debug builds on shared cores take their time with a million brackets.

@@ -105,3 +105,13 @@ fn the_way_to_mqtt_takes_any_bytes() {
     let mut bench = targets::transports::Bench::new();
     fuzz("transports", 3_000, |input| bench.run(input));
 }
+
+#[test]
+fn the_passwords_take_any_file() {
+    fuzz("password_file", 10_000, targets::password_file::run);
+}
+
+#[test]
+fn the_import_takes_any_mosquitto_conf() {
+    fuzz("mosquitto_conf", 5_000, targets::mosquitto_conf::run);
+}

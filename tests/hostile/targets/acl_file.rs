@@ -64,7 +64,7 @@ pub(crate) fn run(input: &[u8]) {
 }
 
 /// Lines about a file that a person can read in a terminal, and that name a line which is there.
-fn expect_readable(flaws: &[dockgate::access::Flaw], text: &[u8]) {
+pub(super) fn expect_readable(flaws: &[dockgate::access::Flaw], text: &[u8]) {
     let lines = 1 + text.iter().filter(|byte| **byte == b'\n').count();
     for flaw in flaws {
         let said = flaw.to_string();
