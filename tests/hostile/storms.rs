@@ -151,9 +151,9 @@ fn sessions_beyond_their_limit_make_room_for_each_other() {
     }
     Wire::clean(ground.broker.mqtt, V311, "pub").publish(&Publish::new("offline/x", vec![b'x'; 10_000]).qos(1, 1));
     // One that makes room does so in its own time, and the gauge follows once a second.
-    eventually("there are as many as there may be", || {
+    eventually("there are no more than there may be, and not many less", || {
         let online = metric(ground.broker.http, "dockgate_sessions", "online");
-        online + metric(ground.broker.http, "dockgate_sessions", "offline") == 50.0
+        (40.0..=50.0).contains(&(online + metric(ground.broker.http, "dockgate_sessions", "offline")))
     });
     ground.expect_sound(100);
 }
