@@ -6,6 +6,7 @@ use super::connection::{Connection, End};
 use super::encode::{self, Ack};
 use super::fault::Fault;
 use super::inflight::Received;
+use super::subscriptions::Subscribing;
 use super::topic;
 use super::traffic::Traffic;
 use super::wire::{Packet, Publish};
@@ -42,8 +43,8 @@ impl<R, W> Connection<R, W> {
                 if packet.filters.iter().any(|(filter, options)| options.no_local && filter.starts_with("$share/")) {
                     return Err(End::Fault(Fault::protocol("No Local on a shared subscription"))); // MQTT-3.8.3-4
                 }
-                let codes = self.broker.subscribe(&self.session, &packet);
-                self.suback(packet.packet_id, codes);
+                self.subscribing = Some(Box::new(Subscribing { packet, codes: Vec::new() }));
+                self.go_on_subscribing();
             }
             Packet::Unsubscribe(packet_id, filters) => {
                 self.broker.deliver(&mut self.batch);
@@ -151,6 +152,16 @@ impl<R, W> Connection<R, W> {
         let expiry_ms = asked.map(|seconds| connect::expiry_ms(seconds, &self.limits));
         let with_will = disconnect.reason_code != DisconnectReasonCode::NormalDisconnection;
         End::Client { expiry_ms, with_will }
+    }
+
+    /// Subscribes to the next filters of the SUBSCRIBE that is being acted on; after the last comes its SUBACK.
+    pub(super) fn go_on_subscribing(&mut self) {
+        let Some(mut subscribing) = self.subscribing.take() else { return };
+        if self.broker.subscribe(&self.session, &mut subscribing) {
+            self.subscribing = Some(subscribing);
+        } else {
+            self.suback(subscribing.packet.packet_id, subscribing.codes);
+        }
     }
 
     fn suback(&mut self, packet_id: NonZeroU16, status: Vec<SubscribeAckReason>) {

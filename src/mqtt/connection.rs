@@ -15,6 +15,7 @@ use super::link::{Kick, Link};
 use super::pace::Pace;
 use super::session::{Client, Outgoing, Session};
 use super::sessions::Ending;
+use super::subscriptions::Subscribing;
 use super::traffic::Traffic;
 use super::transport::crowd::Place;
 use super::wire::{self};
@@ -93,6 +94,8 @@ pub(super) struct Connection<R, W> {
     pub(super) aliases: AHashMap<u16, ByteString>,
     /// Topic aliases that the broker has defined for the client.
     own_aliases: OwnAliases,
+    /// A SUBSCRIBE that is not done yet; what came after it waits.
+    pub(super) subscribing: Option<Box<Subscribing>>,
     /// What this client has published and the route has not taken yet.
     pub(super) batch: Batch,
     pace: Pace,
@@ -141,6 +144,7 @@ where
             output,
             aliases: AHashMap::new(),
             own_aliases: OwnAliases::new(hello.terms.topic_alias_max.min(OWN_ALIASES)),
+            subscribing: None,
             batch: Batch::default(),
             pace,
             paused_until: None,
@@ -160,7 +164,9 @@ where
             if let Some(kick) = self.link.kicked() {
                 return End::Kicked(kick);
             }
-            if parse && waiting.is_none() && self.paused_until.is_none() && self.output.len() < OUTPUT_LIMIT {
+            self.go_on_subscribing();
+            let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
+            if parse && is_free && self.output.len() < OUTPUT_LIMIT {
                 match self.take_packets() {
                     Ok(more) => parse = more,
                     Err(end) => return end,
@@ -175,8 +181,8 @@ where
             if let Some(until) = self.paused_until.filter(|until| *until < timer.deadline()) {
                 timer.as_mut().reset(until);
             }
-            let readable =
-                waiting.is_none() && !parse && self.paused_until.is_none() && self.output.len() < OUTPUT_LIMIT;
+            let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
+            let readable = is_free && !parse && self.output.len() < OUTPUT_LIMIT;
             let writable = !self.output.is_empty();
             if readable {
                 self.input.reserve(self.next_read);
@@ -200,6 +206,8 @@ where
                     Err(error) => return End::Io(error),
                 },
                 () = wait(&mut waiting), if waiting.is_some() => waiting = self.send_batch(),
+                // Others first.
+                () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
                 () = self.link.wake.notified() => fetch = true,
                 () = timer.as_mut() => {
                     if let Some(end) = self.check_deadlines(timer.as_mut()) {
@@ -228,7 +236,7 @@ where
                 Ok(None) => break Ok(()),
                 Err(fault) => break Err(End::Fault(fault)),
             };
-            if self.batch.is_pressed() || self.output.len() >= OUTPUT_LIMIT {
+            if self.batch.is_pressed() || self.subscribing.is_some() || self.output.len() >= OUTPUT_LIMIT {
                 left = true;
                 break Ok(());
             }

@@ -15,14 +15,29 @@ use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
 use rmqtt_codec::v5::{RetainHandling, SubscribeAckReason, UnsubscribeAckReason};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long one SUBSCRIBE may keep a worker to itself. Every filter is looked up among all retained messages: a thousand of
+/// them in one packet may take seconds, which others must not wait for.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// A SUBSCRIBE that is being acted on.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    pub(super) packet: Subscribe,
+    /// One answer a filter, in their order, as far as it has come.
+    pub(super) codes: Vec<SubscribeAckReason>,
+}
 
 impl Broker {
-    /// Subscribes a session; one answer a filter, in their order.
-    pub(super) fn subscribe(&self, session: &Arc<Session>, packet: &Subscribe) -> Vec<SubscribeAckReason> {
+    /// Subscribes a session to the packet's next filters, for a while. Says whether there are more.
+    pub(super) fn subscribe(&self, session: &Arc<Session>, subscribing: &mut Subscribing) -> bool {
+        let Subscribing { packet, codes } = subscribing;
         let most = session.state().client.limits.subscriptions_per_session;
         if packet.filters.len() > most {
             self.metrics.limit_hit(Limit::Subscriptions);
-            return vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
+            *codes = vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
+            return false;
         }
         let one = |(filter, asked): &(ByteString, rmqtt_codec::v5::SubscriptionOptions)| {
             let options = Options {
@@ -39,7 +54,14 @@ impl Broker {
                 Err(reason) => reason,
             }
         };
-        packet.filters.iter().map(one).collect()
+        let until = Instant::now() + SLICE;
+        for filter in &packet.filters[codes.len()..] {
+            codes.push(one(filter));
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        codes.len() < packet.filters.len()
     }
 
     fn subscribe_one(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::common::packet::Will;
 use crate::common::property::{MAXIMUM_PACKET_SIZE, RECEIVE_MAXIMUM, Value};
 use crate::common::{
-    Answer, Connect, Publish, V5, V31, V311, VERSIONS, Wait, Wire, disconnect, eventually, metric, subscribe,
+    Answer, Connect, PINGREQ, Publish, V5, V31, V311, VERSIONS, Wait, Wire, disconnect, eventually, metric, subscribe,
     unsubscribe,
 };
 use crate::ground::Ground;
@@ -306,4 +306,43 @@ fn sessions_that_end_in_every_way_at_once() {
     });
     eventually("they are gone", || metric(ground.broker.http, "dockgate_connections", "") == 2.0);
     ground.expect_sound(100);
+}
+
+/// Every filter is looked up among all retained messages, which takes seconds for thousands of them: others come first.
+#[test]
+fn hundreds_of_wildcards_over_all_retained_messages() {
+    let mut ground = Ground::new(&[]);
+    let mut hoarder = Wire::clean(ground.broker.mqtt, V311, "hoarder");
+    for number in 0..20_000 {
+        hoarder.push(&Publish::new(&format!("{number}/y"), "x").retain());
+    }
+    hoarder.expect_alive();
+    let filters: Vec<String> = (0..500).map(|number| format!("+/nothing-{number}")).collect();
+    let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    let greedy: Vec<Wire> = (0..3)
+        .map(|number| {
+            let mut wire = Wire::clean(ground.broker.mqtt, V311, &format!("greedy-{number}"));
+            wire.send(&subscribe(V311, 1, &[], &filters));
+            // What comes behind a SUBSCRIBE waits for it.
+            wire.send(&PINGREQ);
+            wire
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for mut wire in greedy {
+        let codes = loop {
+            let began = Instant::now();
+            ground.expect_unmoved();
+            slowest = slowest.max(began.elapsed());
+            match wire.wait(Duration::from_millis(1)) {
+                Wait::Nothing => {}
+                Wait::Answer(Answer::Suback(1, codes)) => break codes,
+                other => panic!("{other:?} before SUBACK"),
+            }
+        };
+        assert_eq!(codes, vec![0; 500]);
+        assert_eq!(wire.next(), Answer::Pingresp);
+    }
+    assert!(slowest < Duration::from_secs(2), "others waited for {slowest:?}");
+    ground.expect_sound(120);
 }
