@@ -12,7 +12,7 @@ use super::transport::{Refused, proxy, websocket};
 use crate::access::{Door, Flaw};
 use crate::config::{Limits, Listener, Protocol};
 use crate::logging::RateLimit;
-use crate::metrics::ConnectRefusal;
+use crate::metrics::{ConnectRefusal, Limit};
 use bytestring::ByteString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -133,7 +133,7 @@ pub(super) struct Arrival {
 impl Arrival {
     pub(super) fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Box<Self>> {
         let Some(socket) = entrance.crowds.socket() else {
-            refused(broker, peer, entrance, &Refused::full("there are too many connections"));
+            refused(broker, peer, entrance, &Refused::full(Limit::Connections, "there are too many connections"));
             return None;
         };
         let mut arrival = Box::new(Self {
@@ -157,7 +157,8 @@ impl Arrival {
     fn count_address(&mut self, broker: &Broker) -> bool {
         self.from_address = self.entrance.crowds.of_address(self.peer);
         if self.from_address.is_none() {
-            let refusal = Refused::full("there are too many connections from this address");
+            let cause = "there are too many connections from this address";
+            let refusal = Refused::full(Limit::ConnectionsPerAddress, cause);
             refused(broker, self.peer, &self.entrance, &refusal);
         }
         self.from_address.is_some()
@@ -235,6 +236,9 @@ async fn wss(broker: Arc<Broker>, mut arrival: Box<Arrival>, mut stream: TcpStre
 fn refused(broker: &Broker, peer: SocketAddr, entrance: &Entrance, refusal: &Refused) {
     static REFUSED: RateLimit = RateLimit::per_second(5);
     broker.metrics.refused(refusal.why);
+    if let Some(limit) = refusal.limit {
+        broker.metrics.limit_hit(limit);
+    }
     if !matches!(refusal.why, ConnectRefusal::Closed)
         && let Some(suppressed) = REFUSED.allow()
     {

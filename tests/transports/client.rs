@@ -87,7 +87,7 @@ pub(crate) async fn open(protocol: Protocol, address: SocketAddr, trust: &Arc<Cl
 
 enum Way {
     Bytes(Socket),
-    WebSocket(WebSocketStream<Socket>),
+    WebSocket(Box<WebSocketStream<Socket>>),
 }
 
 /// An MQTT connection.
@@ -103,7 +103,7 @@ impl Client {
     }
 
     pub(crate) fn websocket(stream: WebSocketStream<Socket>) -> Self {
-        Self { way: Way::WebSocket(stream), version: V311, inbox: Vec::new() }
+        Self { way: Way::WebSocket(Box::new(stream)), version: V311, inbox: Vec::new() }
     }
 
     /// The WebSocket, to send what one should not.

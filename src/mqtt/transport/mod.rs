@@ -10,7 +10,7 @@ pub(super) mod proxy;
 pub mod tls;
 pub(super) mod websocket;
 
-use crate::metrics::ConnectRefusal;
+use crate::metrics::{ConnectRefusal, Limit};
 use std::borrow::Cow;
 use std::io;
 
@@ -18,6 +18,8 @@ use std::io;
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(super) why: ConnectRefusal,
+    /// The limit that it is about.
+    pub(super) limit: Option<Limit>,
     /// For the log. It may hold what the client sent: it is to be escaped.
     pub(super) cause: Cow<'static, str>,
 }
@@ -25,22 +27,23 @@ pub(crate) struct Refused {
 impl Refused {
     /// The client does not speak what is spoken here.
     fn handshake(cause: impl Into<Cow<'static, str>>) -> Self {
-        Self { why: ConnectRefusal::Handshake, cause: cause.into() }
+        Self { why: ConnectRefusal::Handshake, limit: None, cause: cause.into() }
     }
 
     /// The socket closed or failed.
     fn closed(during: &'static str) -> Self {
-        Self { why: ConnectRefusal::Closed, cause: during.into() }
+        Self { why: ConnectRefusal::Closed, limit: None, cause: during.into() }
     }
 
     /// There is no place for one more.
-    pub(super) fn full(cause: &'static str) -> Self {
-        Self { why: ConnectRefusal::Limit, cause: cause.into() }
+    pub(super) fn full(limit: Limit, cause: &'static str) -> Self {
+        Self { why: ConnectRefusal::Limit, limit: Some(limit), cause: cause.into() }
     }
 
     /// The time to come in is over.
     pub(super) fn late() -> Self {
-        Self { why: ConnectRefusal::Timeout, cause: "the handshake was not over within limits.connect_timeout".into() }
+        let cause = "the handshake was not over within limits.connect_timeout";
+        Self { why: ConnectRefusal::Timeout, limit: Some(Limit::ConnectTimeout), cause: cause.into() }
     }
 
     /// What a failed handshake of a library means: what it could not read is the client's fault, anything else
