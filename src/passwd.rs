@@ -3,9 +3,8 @@
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use dockgate::access::Secret;
-use dockgate::access::password::{
-    self, Change, Cost, DEFAULT_ITERATIONS, Hash, MAX_ITERATIONS, PASSWORD_MAX, WEAK_ITERATIONS,
-};
+use dockgate::access::password::{self, Change, Cost, Hash, MAX_ITERATIONS, PASSWORD_MAX, WEAK_ITERATIONS};
+use std::fmt::Display;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -26,10 +25,10 @@ pub(super) struct Arguments {
     /// How to hash the password.
     #[arg(long, value_enum, default_value_t)]
     hash: Kind,
-    /// Iterations of pbkdf2: what a log-in costs, here and for who guesses.
-    #[arg(long, default_value_t = DEFAULT_ITERATIONS.get(), value_name = "NUMBER",
+    /// Iterations of pbkdf2: what a log-in costs, here and for who guesses [default: 100000].
+    #[arg(long, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(i64::from(WEAK_ITERATIONS)..=i64::from(MAX_ITERATIONS)))]
-    iterations: u32,
+    iterations: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -43,24 +42,28 @@ enum Kind {
 
 /// Does it, and says what it did.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    if let Err(error) = password::check_name(&arguments.user) {
-        eprintln!("dockgate: {error}");
-        return ExitCode::from(super::WRONG_SETTINGS);
+    let wrong = |words: &dyn Display| {
+        eprintln!("dockgate: {words}");
+        ExitCode::from(super::WRONG_SETTINGS)
+    };
+    let cost = match (arguments.hash, arguments.iterations.and_then(NonZeroU32::new)) {
+        (Kind::Pbkdf2, None) => Cost::PBKDF2,
+        (Kind::Pbkdf2, Some(iterations)) => Cost::Pbkdf2 { iterations },
+        (Kind::Argon2id, None) => Cost::ARGON2ID,
+        (Kind::Argon2id, Some(_)) => return wrong(&"--iterations is for --hash pbkdf2"),
+    };
+    match password::check_name(&arguments.user) {
+        Ok(()) => super::finish(edit(arguments, cost)),
+        Err(error) => wrong(&error),
     }
-    super::finish(edit(arguments))
 }
 
-fn edit(arguments: &Arguments) -> anyhow::Result<()> {
+fn edit(arguments: &Arguments, cost: Cost) -> anyhow::Result<()> {
     let Arguments { file, user, .. } = arguments;
     let change = if arguments.delete {
         password::delete(file, user)?
     } else {
         let password = read_password(user)?;
-        let iterations = NonZeroU32::new(arguments.iterations).context("no iterations")?;
-        let cost = match arguments.hash {
-            Kind::Pbkdf2 => Cost::Pbkdf2 { iterations },
-            Kind::Argon2id => Cost::ARGON2ID,
-        };
         password::set(file, user, &Hash::new(password.expose(), cost))?
     };
     let file = file.display();
@@ -73,22 +76,20 @@ fn edit(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn read_password(user: &str) -> anyhow::Result<Secret> {
-    let password = if io::stdin().is_terminal() {
-        let ask = |prompt: String| {
-            rpassword::prompt_password(prompt)
-                .map(|text| Secret::new(text.into_bytes()))
-                .context("no password was given")
-        };
-        let password = ask(format!("Password of {user}: "))?;
+    if !io::stdin().is_terminal() {
+        let password = first_line().context("no password can be read from standard input")?;
         password::check_password(password.expose())?;
-        if ask("Again: ".to_owned())?.expose() != password.expose() {
-            bail!("the two passwords are not the same; nothing was changed");
-        }
-        password
-    } else {
-        first_line().context("no password can be read from standard input")?
+        return Ok(password);
+    }
+    let ask = |prompt: &str| {
+        let text = rpassword::prompt_password(prompt).context("no password was given")?;
+        Ok::<_, anyhow::Error>(Secret::new(text.into_bytes()))
     };
+    let password = ask(&format!("Password of {user}: "))?;
     password::check_password(password.expose())?;
+    if ask("Again: ")?.expose() != password.expose() {
+        bail!("the two passwords are not the same; nothing was changed");
+    }
     Ok(password)
 }
 

@@ -166,6 +166,7 @@ fn passwd_refuses_what_cannot_be_used_and_changes_nothing() {
         (&[file, "a\tb"], "x\n", 2, "dockgate: the user name has a control character in it"),
         (&[file, "dock", "secret"], "x\n", 2, "error: unexpected argument"),
         (&[file, "dock", "--iterations", "999"], "x\n", 2, "error: invalid value '999'"),
+        (&[file, "dock", "--hash", "argon2id", "--iterations", "1000"], "x\n", 2, "dockgate: --iterations is for"),
         (&[file, "dock", "--delete", "--hash", "pbkdf2"], "", 2, "error: the argument '--delete' cannot be used"),
         (&[file, "dock"], "", 1, "dockgate: the password is empty"),
         (&[file, "dock"], "\r\n", 1, "dockgate: the password is empty"),

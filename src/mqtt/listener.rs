@@ -133,7 +133,7 @@ pub(super) struct Arrival {
 impl Arrival {
     pub(super) fn new(broker: &Broker, entrance: &Arc<Entrance>, peer: SocketAddr) -> Option<Box<Self>> {
         let Some(socket) = entrance.crowds.socket() else {
-            refused(broker, peer, entrance, &Refused::full(Limit::Connections, "there are too many connections"));
+            refused(broker, peer, entrance, &Refused::full(Limit::Connections));
             return None;
         };
         let mut arrival = Box::new(Self {
@@ -157,8 +157,7 @@ impl Arrival {
     fn count_address(&mut self, broker: &Broker) -> bool {
         self.from_address = self.entrance.crowds.of_address(self.peer);
         if self.from_address.is_none() {
-            let cause = "there are too many connections from this address";
-            let refusal = Refused::full(Limit::ConnectionsPerAddress, cause);
+            let refusal = Refused::full(Limit::ConnectionsPerAddress);
             refused(broker, self.peer, &self.entrance, &refusal);
         }
         self.from_address.is_some()

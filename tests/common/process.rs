@@ -61,8 +61,12 @@ impl BrokerProcess {
                 lines.lock().expect("nobody panics with it").push(line);
             }
         });
-        let (listeners, http) = learn(&addresses, &log);
-        Self { mqtt: listeners[0].1, listeners, http, child: Some(child), log }
+        // Before anything can fail, so that the process ends in any case.
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut broker = Self { mqtt: nowhere, listeners: Vec::new(), http: nowhere, child: Some(child), log };
+        (broker.listeners, broker.http) = learn(&addresses, &broker.log);
+        broker.mqtt = broker.listeners[0].1;
+        broker
     }
 
     /// Fails when the process is gone.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::common::{BrokerProcess, Publish, V5, V311, Wire, other_broker, status};
+use crate::common::{BrokerProcess, Connect, Publish, V5, V311, Wire, other_broker, status};
 
 /// How long a message of the witnesses may take while, or after, somebody else misbehaves. An honest one takes less than a
 /// millisecond; debug builds on shared cores take their time with a million brackets.
@@ -22,9 +22,10 @@ impl Ground {
     #[track_caller]
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
         let broker = BrokerProcess::start(settings);
-        let speaker = Wire::clean(broker.mqtt, V5, "witness-speaker");
-        let listener =
-            Wire::subscriber(broker.mqtt, "witness-listener", &[("witness/exact", 1), ("witness/+/wild", 1)]);
+        // They say nothing while a case is played.
+        let speaker = Wire::connect(broker.mqtt, &Connect::new(V5, "witness-speaker").keep_alive(0));
+        let mut listener = Wire::connect(broker.mqtt, &Connect::new(V311, "witness-listener").keep_alive(0));
+        listener.subscribe(&[("witness/exact", 1), ("witness/+/wild", 1)]);
         Self { broker, speaker, listener, said: 0 }
     }
 

@@ -94,3 +94,24 @@ fn the_upload_guard_takes_any_messages() {
 fn the_settings_take_any_file() {
     fuzz("settings", 3_000, targets::settings::run);
 }
+
+#[test]
+fn the_access_rules_take_any_file() {
+    fuzz("acl_file", 10_000, targets::acl_file::run);
+}
+
+#[test]
+fn the_way_to_mqtt_takes_any_bytes() {
+    let mut bench = targets::transports::Bench::new();
+    fuzz("transports", 3_000, |input| bench.run(input));
+}
+
+#[test]
+fn the_passwords_take_any_file() {
+    fuzz("password_file", 10_000, targets::password_file::run);
+}
+
+#[test]
+fn the_import_takes_any_mosquitto_conf() {
+    fuzz("mosquitto_conf", 5_000, targets::mosquitto_conf::run);
+}

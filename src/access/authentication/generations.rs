@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
 
-/// Two maps. What is used is in, or moves to, the young one; when that is full, the old one is forgotten and the young one takes its
-/// place. So the last `size` keys used are there, and never more than twice as many.
+/// Two maps. What is used is in, or moves to, the young one; when that is full, the old one is forgotten and the young one
+/// takes its place. So the last `size` keys used are there, and never more than twice as many.
 #[derive(Debug)]
 pub(super) struct Generations<K, V> {
     young: HashMap<K, V>,

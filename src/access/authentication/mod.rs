@@ -10,10 +10,10 @@
 //! # What a log-in costs
 //!
 //! Checking a password is meant to be slow. It happens off the async threads, in at most as many threads as the machine has
-//! cores (one less if there are more than two), and whoever finds [`verifier::WAITING_MAX`] waiting already
-//! is told that the broker is busy. A check that succeeds is remembered under a keyed hash of the user's entry, name and password, so that
-//! the next log-in costs a microsecond; a changed entry changes the key. Clients that bring the same at the same time share one
-//! check.
+//! cores (one less if there are more than two), and whoever finds [`verifier::WAITING_MAX`] waiting already is told that the
+//! broker is busy. A check that succeeds is remembered under a keyed hash of the user's entry, name and password, so that the
+//! next log-in costs some microseconds; a changed entry changes the hash. Clients that bring the same at the same time share
+//! one check.
 //!
 //! # Who guesses is slowed down
 //!
@@ -23,8 +23,8 @@
 //!   places, and a failure keeps the next one in that line waiting, for at most a second.
 //! - The same wrong credentials again (a dock whose password has been changed tries for ever) do not count again.
 //! - A success forgives nothing, else whoever has one account could guess at all others in between. It needs to forgive
-//!   nothing either: credentials that have succeeded are remembered, and who brings remembered credentials waits for nobody, whatever
-//!   its neighbours behind the same address do.
+//!   nothing either: credentials that have succeeded are remembered, and who brings remembered ones waits for nobody, whatever
+//!   its neighbours behind the same address do. Only who has not logged in since the broker started waits among them.
 //! - An address is forgotten five minutes after its last failure that counted.
 
 mod generations;
@@ -83,7 +83,8 @@ impl Authentication {
         if passwords.is_some_and(|passwords| has_anothers_identifier(&who, &passwords)) {
             return Err(Denied::Identifier);
         }
-        Ok(who)
+        // If the file has been replaced meanwhile, the client has to come again.
+        if self.standing(&who) == Standing::Good { Ok(who) } else { Err(Denied::Busy) }
     }
 
     /// The password file as it is now.

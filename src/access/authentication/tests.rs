@@ -167,3 +167,12 @@ async fn who_has_the_name_of_a_new_user_as_identifier_has_to_go() {
     docks.replace(Some(Passwords::of(&format!("dock-3:{}\n", Hash::new(b"3", Cost::Sha512)))));
     assert_eq!(docks.standing(&who), Standing::Unproved);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_checked_while_the_file_changes_has_to_come_again() {
+    let docks = docks();
+    let mut checked = Box::pin(docks.authenticate(good("dock-1")));
+    assert!(futures_util::poll!(&mut checked).is_pending());
+    docks.replace(Some(Passwords::of(&format!("dock-1:{}\n", Hash::new(b"new", Cost::Sha512)))));
+    assert_eq!(checked.await.unwrap_err(), Denied::Busy);
+}

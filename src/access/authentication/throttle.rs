@@ -15,8 +15,8 @@ pub(super) const WAITING_MAX: u32 = 16;
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// When the sixth and later ones are. Longer would hold the attacker's connections here for longer, and nothing else.
 const LAST_DELAY: Duration = Duration::from_secs(10);
-/// How long a failure keeps the next one of its address waiting. It bounds guesses, and how long a good client waits that shares the address
-/// and is not remembered yet.
+/// How long a failure keeps the next one of its address waiting, at most. It bounds the guesses, and how long a good client waits
+/// that shares the address and is not remembered yet.
 const HOLD_MAX: Duration = Duration::from_secs(1);
 /// How long after its last failure that counted an address is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(300);

@@ -4,8 +4,8 @@
 //! such a file is refused as a whole, with everything that is wrong with it. Blanks around a name or a hash, lines that begin
 //! with `#`, empty lines and CRLF are taken as Mosquitto takes them.
 
-use super::edit::{NAME_MAX, check_name};
-use super::hash::{Cost, Fault, Hash, WEAK_ITERATIONS};
+use super::hash::{Cost, Hash, WEAK_ITERATIONS};
+use super::line::{Line, shown};
 use crate::access::Flaw;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -15,9 +15,7 @@ use std::path::Path;
 
 /// The largest file that is read: some 400,000 users.
 const FILE_MAX: u64 = 64 << 20;
-/// The longest hash that makes sense has 200 bytes.
-const HASH_MAX: usize = 1_024;
-/// Flaws that are told one by one; a file that is no password file at all has one on each line.
+/// Wrong lines that are told; a file that is no password file at all has nothing else.
 const FLAWS_MAX: usize = 50;
 /// Names that a warning lists.
 const NAMES_MAX: usize = 3;
@@ -60,71 +58,41 @@ impl Passwords {
     }
 
     fn parse(text: &[u8], path: &Path) -> Result<Self, Vec<Flaw>> {
+        let flaw = |line, (fault, remedy)| Flaw { path: path.to_owned(), line, fault, remedy };
         let mut entries = HashMap::new();
         let mut lines: HashMap<Box<str>, usize> = HashMap::new();
-        let (mut flaws, mut untold) = (Vec::new(), 0_usize);
-        let (mut weak, mut unmatched) = (Names::default(), Names::default());
+        let mut flaws = Vec::new();
+        let mut unwise = Unwise::default();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let faulty = match Line::parse(line) {
-                Ok(None) => None,
+            let wrong = match Line::parse(line, path) {
+                Ok(None) => continue,
                 Ok(Some(Line { name, hash })) => match lines.entry(name.into()) {
-                    Slot::Occupied(first) => Some((
+                    Slot::Occupied(first) => (
                         format!("user {} has a line already: line {}", shown(name), first.get()),
                         "delete the line that is out of date".to_owned(),
-                    )),
+                    ),
                     Slot::Vacant(slot) => {
                         slot.insert(number);
-                        if hash.cost().is_weak() {
-                            weak.add(name, number);
-                        }
-                        if name.contains(['+', '#', '/']) {
-                            unmatched.add(name, number);
-                        }
+                        unwise.look_at(name, &hash, number);
                         entries.insert(name.into(), hash);
-                        None
+                        continue;
                     }
                 },
-                Err((fault, remedy)) => Some((fault, remedy.replace("FILE", &path.display().to_string()))),
+                Err(wrong) => wrong,
             };
-            match faulty {
-                Some(_) if flaws.len() >= FLAWS_MAX => untold += 1,
-                Some((fault, remedy)) => {
-                    flaws.push(Flaw { path: path.to_owned(), line: Some(number), fault, remedy });
-                }
-                None => {}
+            flaws.push(flaw(Some(number), wrong));
+            if flaws.len() == FLAWS_MAX {
+                let fault = format!("after {FLAWS_MAX} wrong lines the rest has not been read");
+                flaws.push(flaw(None, (fault, "check that this is the password file".to_owned())));
+                break;
             }
-        }
-        if untold > 0 {
-            let fault = format!("{untold} more lines are wrong");
-            flaws.push(Flaw { path: path.to_owned(), line: None, fault, remedy: "correct the first ones".to_owned() });
         }
         if !flaws.is_empty() {
             return Err(flaws);
         }
-        let mut warnings = Vec::new();
-        let mut warn = |line, fault: String, remedy: &str| {
-            warnings.push(Flaw { path: path.to_owned(), line, fault, remedy: remedy.to_owned() });
-        };
-        if entries.is_empty() {
-            warn(None, "the file names no user, so nobody can log in".to_owned(), "add users with dockgate passwd");
-        }
-        if let Some((line, names)) = weak.told() {
-            warn(
-                Some(line),
-                format!(
-                    "{names}: SHA-512 or fewer than {WEAK_ITERATIONS} iterations, which whoever gets the file can undo"
-                ),
-                "write them again with dockgate passwd",
-            );
-        }
-        if let Some((line, names)) = unmatched.told() {
-            warn(
-                Some(line),
-                format!("{names}: with +, # or / in the name, no pattern with %u matches"),
-                "use names without them",
-            );
-        }
-        Ok(Self { stand_in: Hash::of_nothing(most_common(&entries)), entries, warnings })
+        let stand_in = Hash::of_nothing(most_common(&entries));
+        let warnings = unwise.told(entries.is_empty()).map(|(line, words)| flaw(line, words)).collect();
+        Ok(Self { entries, stand_in, warnings })
     }
 
     /// The hash of a user's password.
@@ -153,66 +121,40 @@ impl Passwords {
     }
 }
 
-/// A line with a user.
-struct Line<'a> {
-    name: &'a str,
-    hash: Hash,
+/// What is unwise about the lines of a file.
+#[derive(Default)]
+struct Unwise<'a> {
+    weak: Names<'a>,
+    unmatched: Names<'a>,
 }
 
-impl<'a> Line<'a> {
-    /// Reads a line without its end; `None` if it is empty or a comment. Of what is wrong, nothing but a name is shown: the
-    /// rest may be a password.
-    fn parse(line: &'a [u8]) -> Result<Option<Self>, (String, String)> {
-        let wrong = |fault: &str, remedy: &str| Err((fault.to_owned(), remedy.to_owned()));
-        if line.starts_with(b"#") || line.trim_ascii().is_empty() {
-            return Ok(None);
+impl<'a> Unwise<'a> {
+    fn look_at(&mut self, name: &'a str, hash: &Hash, line: usize) {
+        if hash.cost().is_weak() {
+            self.weak.add(name, line);
         }
-        if line.len() > NAME_MAX + HASH_MAX {
-            return wrong("the line is too long", "check that this is the password file");
-        }
-        let Ok(text) = str::from_utf8(line) else {
-            return wrong("the line is not UTF-8, as user names in MQTT are", "save the file as UTF-8");
-        };
-        let Some((name, hash)) = text.split_once(':') else {
-            return wrong(
-                "the line is not user:hash",
-                "delete it, put # before it, or write it with dockgate passwd FILE USER",
-            );
-        };
-        let (name, hash) = (name.trim_ascii(), hash.trim_ascii());
-        if name.starts_with('\u{feff}') {
-            return wrong("the file begins with a byte order mark", "save it without one");
-        }
-        if let Err(error) = check_name(name) {
-            return wrong(
-                &error.to_string(),
-                "give the user another name, and write the line with dockgate passwd FILE USER",
-            );
-        }
-        match Hash::parse(hash) {
-            Ok(hash) => Ok(Some(Self { name, hash })),
-            Err(Fault::PlainText) => Err((
-                format!("the password of user {} is not hashed", shown(name)),
-                format!(
-                    "run dockgate passwd FILE {}, or mosquitto_passwd -U FILE if none in the file is hashed",
-                    quoted(name)
-                ),
-            )),
-            Err(Fault::Malformed(words)) => Err((
-                format!("the hash of user {} {words}", shown(name)),
-                format!("write it again with dockgate passwd FILE {}", quoted(name)),
-            )),
+        // `/` is never within the one level that %u stands for; + and # could stand for others' topics (CVE-2017-7650).
+        if name.contains(['+', '#', '/']) {
+            self.unmatched.add(name, line);
         }
     }
-}
 
-/// The user of a line (without its end), if it has one.
-pub(super) fn name(line: &[u8]) -> Option<&[u8]> {
-    if line.starts_with(b"#") {
-        return None;
+    fn told(self, nobody: bool) -> impl Iterator<Item = (Option<usize>, (String, String))> {
+        let nobody = nobody.then(|| {
+            let fault = "the file names no user, so nobody can log in".to_owned();
+            (None, (fault, "add users with dockgate passwd".to_owned()))
+        });
+        let weak = self.weak.told().map(|(line, names)| {
+            let why =
+                format!("SHA-512 or fewer than {WEAK_ITERATIONS} iterations, which whoever gets the file can undo");
+            (Some(line), (format!("{names}: {why}"), "write them again with dockgate passwd".to_owned()))
+        });
+        let unmatched = self.unmatched.told().map(|(line, names)| {
+            let fault = format!("{names}: with +, # or / in the name, no pattern with %u gives anything");
+            (Some(line), (fault, "use names without them".to_owned()))
+        });
+        nobody.into_iter().chain(weak).chain(unmatched)
     }
-    let colon = memchr::memchr(b':', line)?;
-    Some(line[..colon].trim_ascii())
 }
 
 /// The users that a warning is about.
@@ -243,21 +185,6 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A name for a message: quoted, of a bounded length.
-fn shown(name: &str) -> String {
-    const SHOWN_MAX: usize = 64;
-    match name.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{:?}…", &name[..end]),
-        None => format!("{name:?}"),
-    }
-}
-
-/// A name for a command line: as it is if a shell takes it so.
-fn quoted(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
-    if name.bytes().all(plain) && name.len() <= 64 { name.to_owned() } else { "USER".to_owned() }
-}
-
 fn most_common(entries: &HashMap<Box<str>, Hash>) -> Cost {
     let mut counts: HashMap<Cost, usize> = HashMap::new();
     for hash in entries.values() {
@@ -281,6 +208,7 @@ fn readable_by_all(path: &Path) -> Option<Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::password::line::{HASH_MAX, NAME_MAX};
     use proptest::prelude::*;
 
     const HASH: &str = "$7$1000$AAECAwQFBgcICQoL$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==";
@@ -335,7 +263,7 @@ mod tests {
     fn a_file_that_is_no_password_file_has_a_bounded_number_of_flaws() {
         let flaws = parse(&"hunter2\n".repeat(1_000)).unwrap_err();
         assert_eq!(flaws.len(), FLAWS_MAX + 1);
-        assert_eq!(flaws[FLAWS_MAX].fault, "950 more lines are wrong");
+        assert_eq!(flaws[FLAWS_MAX].fault, "after 50 wrong lines the rest has not been read");
     }
 
     #[test]
@@ -355,7 +283,7 @@ mod tests {
             told,
             [
                 "passwd:2: users \"a/b\", \"w2\", \"w3\" and 1 more: SHA-512 or fewer than 1000 iterations, which whoever gets the file can undo; write them again with dockgate passwd",
-                "passwd:2: user \"a/b\": with +, # or / in the name, no pattern with %u matches; use names without them",
+                "passwd:2: user \"a/b\": with +, # or / in the name, no pattern with %u gives anything; use names without them",
             ]
         );
         assert_eq!(

@@ -18,32 +18,33 @@ use std::io;
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(super) why: ConnectRefusal,
-    /// The limit that it is about.
-    pub(super) limit: Option<Limit>,
     /// For the log. It may hold what the client sent: it is to be escaped.
     pub(super) cause: Cow<'static, str>,
+    /// The limit that it is over, if it is that.
+    pub(super) limit: Option<Limit>,
 }
 
 impl Refused {
     /// The client does not speak what is spoken here.
     fn handshake(cause: impl Into<Cow<'static, str>>) -> Self {
-        Self { why: ConnectRefusal::Handshake, limit: None, cause: cause.into() }
+        Self { why: ConnectRefusal::Handshake, cause: cause.into(), limit: None }
     }
 
     /// The socket closed or failed.
     fn closed(during: &'static str) -> Self {
-        Self { why: ConnectRefusal::Closed, limit: None, cause: during.into() }
+        Self { why: ConnectRefusal::Closed, cause: during.into(), limit: None }
     }
 
     /// There is no place for one more.
-    pub(super) fn full(limit: Limit, cause: &'static str) -> Self {
-        Self { why: ConnectRefusal::Limit, limit: Some(limit), cause: cause.into() }
+    pub(super) fn full(limit: Limit) -> Self {
+        let cause = format!("there are limits.{} connections already", limit.as_str());
+        Self { why: ConnectRefusal::Limit, cause: cause.into(), limit: Some(limit) }
     }
 
     /// The time to come in is over.
     pub(super) fn late() -> Self {
-        let cause = "the handshake was not over within limits.connect_timeout";
-        Self { why: ConnectRefusal::Timeout, limit: Some(Limit::ConnectTimeout), cause: cause.into() }
+        let cause = "the handshake was not over within limits.connect_timeout".into();
+        Self { why: ConnectRefusal::Timeout, cause, limit: Some(Limit::ConnectTimeout) }
     }
 
     /// What a failed handshake of a library means: what it could not read is the client's fault, anything else

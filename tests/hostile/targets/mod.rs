@@ -5,10 +5,15 @@
 
 #![allow(dead_code, reason = "each fuzz target uses its own part")]
 
+pub(crate) mod acl_file;
 pub(crate) mod dji_json;
 pub(crate) mod input;
+pub(crate) mod mosquitto_conf;
 pub(crate) mod packets;
+pub(crate) mod password_file;
+mod scratch;
 pub(crate) mod settings;
+pub(crate) mod transports;
 
 #[path = "../../common/answer.rs"]
 mod answer;

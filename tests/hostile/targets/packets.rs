@@ -3,6 +3,7 @@
 //! Whatever they send, the broker neither panics nor hangs, what it answers follows the specification, and two witnesses
 //! go on talking to each other.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use dockgate::mqtt::listener::Entrance;
 use dockgate::mqtt::transport::crowd::Crowd;
 use dockgate::mqtt::{self, Broker};
 use dockgate::route::Route;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -32,6 +34,8 @@ use super::property::{self, Property, Value};
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Memory of a connection, large enough for all answers to one input: clients that do not read are another matter.
 const PIPE: usize = 1 << 20;
+/// Everybody may read everything, and publish what is not secret.
+const RULES: &str = "topic read #\ntopic write a/#\ntopic write will\ntopic write thing/#\ntopic write witness/#\n";
 /// Operations of one input.
 const MAX_STEPS: usize = 64;
 /// The witnesses speak after so many inputs.
@@ -86,13 +90,12 @@ impl Bench {
     }
 }
 
-/// A broker with little room in it, so that its bounds are met.
+/// A broker with little room in it, so that its bounds are met, and what is secret.
 fn edge() -> Edge {
     let limits = Limits {
         connections: 50,
         max_packet_size: 1 << 16,
         sessions: 20,
-        queue_messages: 50,
         retained_messages: 20,
         retained_bytes: 1 << 16,
         subscriptions_per_session: 20,
@@ -102,18 +105,29 @@ fn edge() -> Edge {
         topic_length: 128,
         ..Limits::default()
     };
+    let listener = Listener::new(Protocol::Mqtt, SocketAddr::from(([127, 0, 0, 1], 0)));
+    Edge { entrance: entrance(&listener, &limits), broker: broker(limits) }
+}
+
+/// A broker under [`RULES`].
+pub(crate) fn broker(limits: Limits) -> Arc<Broker> {
     let metrics = Arc::new(Metrics::new());
     let rules = Rules { max_gateways: 4, history_total: 8, ..Rules::default() };
     let ledger = Arc::new(Ledger::new(rules));
     let hook = Hook::new(ledger.clone(), metrics.clone());
-    let access = Arc::new(Access::open(Sources::default()).expect("there is no file that could be wrong"));
+    let acl = NamedTempFile::new().expect("there is a temporary directory");
+    fs::write(&acl, RULES).expect("the temporary file can be written");
+    let sources = Sources { acl_file: Some(acl.path().to_owned()), ..Sources::default() };
+    let access = Arc::new(Access::open(sources).expect("the rules can be read"));
     let route = Route::start(1).expect("the routing core starts");
-    let listener = Listener::new(Protocol::Mqtt, SocketAddr::from(([127, 0, 0, 1], 0)));
+    Arc::new(Broker::new(limits, access, metrics, Clock::start(), route, ledger, hook))
+}
+
+/// A listener's way in, for everybody.
+pub(crate) fn entrance(listener: &Listener, limits: &Limits) -> Arc<Entrance> {
     let door = Door { anonymous: true, role: None };
-    let opened = Entrance::open(&listener, &limits, door, Crowd::new(&limits));
-    let (entrance, _) = opened.expect("there is no file that could be wrong");
-    let broker = Arc::new(Broker::new(limits, access, metrics, Clock::start(), route, ledger, hook));
-    Edge { broker, entrance: Arc::new(entrance) }
+    let opened = Entrance::open(listener, limits, door, Crowd::new(limits));
+    Arc::new(opened.expect("there is no file that could be wrong").0)
 }
 
 /// What the broker has said to a client.
@@ -131,6 +145,8 @@ impl Inbox {
         let Some(version) = self.version else { return answers };
         while let Some((answer, length)) = decode(&self.bytes, version) {
             self.bytes.advance(length);
+            let is_secret = matches!(&answer, Answer::Publish(publish) if publish.topic.starts_with("secret"));
+            assert!(!is_secret, "{answer:?} was published past the rules");
             answers.push(answer);
         }
         answers
@@ -292,7 +308,7 @@ fn usual(how: u8, payload: &[u8]) -> Publish {
         3 => "thing/product/DOCK/services_reply",
         4 => "thing/product/DOCK/events",
         5 => "thing/product/client-1/events",
-        6 => "$SYS/x",
+        6 => "secret/x",
         _ => "will",
     };
     let qos = ((how >> 3) & 3).min(2);
@@ -302,6 +318,8 @@ fn usual(how: u8, payload: &[u8]) -> Publish {
 
 /// One witness publishes; the other gets it by an exact and by a wildcard subscription.
 async fn testify(speaker: &mut Client, listener: &mut Client, number: u32) {
+    // Brings what is retained there.
+    listener.send(&subscribe(V5, 2, &[], &[("secret/#", 0)])).await;
     for topic in ["witness/exact", "witness/is/wild"] {
         let wanted = number.to_string();
         speaker.send(&Publish::new(topic, &wanted).bytes(V5)).await;

@@ -3,28 +3,19 @@
 //! Whatever they hold, they are read or refused without a panic; a refusal says for every problem where it is and what to
 //! do, on one line of bounded length, and without the control characters that somebody may have put there.
 
-use std::cell::RefCell;
-use std::fs;
-
 use dockgate::config::{Place, Settings};
-use tempfile::NamedTempFile;
+
+use super::scratch::with_file;
 
 /// Longest line about one problem. What was given is shown up to 80 characters of it, and a key as it is.
 const LINE: usize = 2_000;
-
-thread_local! {
-    static FILE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new().expect("there is a temporary directory"));
-}
 
 /// The file, and after each zero byte a variable: name, `=`, value.
 pub(crate) fn run(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);
     let text = parts.next().unwrap_or_default();
     let variables: Vec<(String, String)> = parts.take(4).filter_map(variable).collect();
-    let loaded = FILE.with_borrow(|file| {
-        fs::write(file, text).expect("the temporary file can be written");
-        Settings::load_from(Some(file.path()), variables.clone())
-    });
+    let loaded = with_file(text, |path| Settings::load_from(Some(path), variables));
     match loaded {
         Ok(loaded) => {
             assert!(!loaded.settings.listeners.is_empty() && loaded.settings.limits.max_packet_size > 0);
