@@ -151,7 +151,8 @@ fn sessions_beyond_their_limit_make_room_for_each_other() {
     }
     Wire::clean(ground.broker.mqtt, V311, "pub").publish(&Publish::new("offline/x", vec![b'x'; 10_000]).qos(1, 1));
     eventually("the sessions are counted", || metric(ground.broker.http, "dockgate_sessions", "offline") > 40.0);
-    assert!(metric(ground.broker.http, "dockgate_sessions", "") <= 50.0);
+    let sessions = metric(ground.broker.http, "dockgate_sessions", "");
+    assert!(sessions <= 50.0, "{sessions}");
     ground.expect_sound(100);
 }
 
