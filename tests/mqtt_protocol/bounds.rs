@@ -79,9 +79,15 @@ fn a_client_that_reads_slowly_is_not_taken_for_silent() {
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(700));
         reader.send(&[0xc0, 0]);
-        assert_eq!(reader.expect_publish().payload.len(), payload.len());
+        // The answers to its pings come wherever the broker gets to read one.
+        let message = loop {
+            match reader.next() {
+                Answer::Pingresp => {}
+                answer => break answer,
+            }
+        };
+        assert!(matches!(message, Answer::Publish(publish) if publish.payload.len() == payload.len()));
     }
-    assert!(matches!(reader.next(), Answer::Pingresp));
 }
 
 /// MQTT-4.8.2-5: the member may have taken delivery of it already.
