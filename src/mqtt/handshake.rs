@@ -88,8 +88,8 @@ async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Resu
         address: arrival.peer.ip(),
         door: arrival.entrance.door,
     };
-    let identity = broker.access.authenticate(login).await.map_err(|why| denied(broker, version, why))?;
     let rules_version = broker.rules_version.load(Acquire);
+    let identity = broker.access.authenticate(login).await.map_err(|why| denied(broker, version, why))?;
     let rights = broker.access.rights(&identity);
     if hello.terms.will.as_ref().is_some_and(|will| !rights.may_publish(will.message.topic())) {
         broker.metrics.auth_failure(AuthFailure::Publish);

@@ -15,6 +15,9 @@ impl Broker {
     /// Holds every session against the access rules as they are now: who would not be let in any more is disconnected,
     /// what nobody may read any more is unsubscribed and dropped.
     pub fn recheck_all(&self) {
+        // Whoever is let in meanwhile by the old rules, and is not among these sessions, sees another number when it has
+        // its session.
+        self.rules_version.fetch_add(1, Release);
         let sessions: Vec<_> = self.sessions.iter().map(|session| session.clone()).collect();
         for session in &sessions {
             self.recheck(session);

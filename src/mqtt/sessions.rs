@@ -104,14 +104,17 @@ impl Broker {
     /// Makes room for a session: of those without a connection, the one that would end first ends now. Says whether
     /// there is one.
     fn evict(&self) -> bool {
-        let first = self.deadlines.take_first(|due| matches!(due.what, What::End));
-        first.is_some_and(|due| {
-            // Not here: its will may have to wait.
+        while let Some(due) = self.deadlines.take_first(|due| matches!(due.what, What::End)) {
             let session = due.session.clone();
-            let key = self.deadlines.set(0, due);
-            session.state().deadlines.push(key);
-            true
-        })
+            let is_unused = |present: &Arc<Session>| Arc::ptr_eq(present, &session) && present.state().link.is_none();
+            if self.sessions.remove_if(session.client_id(), |_, present| is_unused(present)).is_some() {
+                // What else its end brings does not happen here: its will may have to wait.
+                let key = self.deadlines.set(0, due);
+                session.state().deadlines.push(key);
+                return true;
+            }
+        }
+        false
     }
 
     fn new_session(&self, client: &Client, terms: Terms) -> Joined {

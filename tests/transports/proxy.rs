@@ -158,6 +158,7 @@ async fn the_address_in_the_header_is_the_one_that_is_limited() {
         assert!(free.is_some(), "{protocol:?}: another address has places of its own");
     }
     eventually("they are counted", || metric(broker.http, REFUSED, "reason=\"limit\"") == 8.0);
+    assert_eq!(metric(broker.http, "dockgate_limit_hits_total", "limit=\"connections_per_address\""), 8.0);
     drop(held);
     let mut socket = None;
     for _ in 0..1000 {

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::certificates::{Authority, TLS12, TLS13, private};
 use crate::client::{Client, open, soon, tcp};
-use crate::common::{Broker, Connect, V311, eventually, metric};
+use crate::common::{Answer, Broker, Connect, V5, V311, eventually, metric, subscribe};
 
 const REFUSED: &str = "dockgate_connections_refused_total";
 
@@ -87,6 +87,27 @@ async fn an_optional_client_certificate_may_be_missing_but_not_wrong() {
     assert_eq!(try_connect(broker.mqtt, &right.config()).await, Some(0));
     let wrong = server.trust().with_certificate(&others.client("dock-1"));
     assert_eq!(try_connect(broker.mqtt, &wrong.config()).await, None);
+}
+
+/// It is a proof where anonymous clients are not let in, and gives the name that a `CONNECT` may not contradict.
+#[tokio::test]
+async fn the_common_name_of_a_client_certificate_is_a_user_name() {
+    let (server, clients) = (Authority::new("server"), Authority::new("clients"));
+    let broker = Broker::start(|settings| {
+        let mut listener = with_client_ca(&server, &clients, false);
+        listener.allow_anonymous = Some(false);
+        settings.listeners = vec![listener];
+        settings.access.roles.dock = vec!["4TAD*".to_owned()];
+    });
+    assert_eq!(try_connect(broker.mqtt, &server.trust().config()).await, Some(5), "no certificate, no password");
+    let trust = server.trust().with_certificate(&clients.client("4TADDOCK1")).config();
+    let mut client = open(Protocol::Mqtts, broker.mqtt, &trust).await.expect("the way is open");
+    assert_eq!(client.try_connect(&Connect::new(V5, "4TADDOCK1")).await, Some(0));
+    // The dock of that name, and no other.
+    for (topic, code) in [("thing/product/4TADDOCK1/services", 1), ("thing/product/4TADDOCK2/services", 0x87)] {
+        client.send(&subscribe(V5, 7, &[], &[(topic, 1)])).await;
+        assert_eq!(client.next().await, Answer::Suback(7, vec![code]), "{topic}");
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,13 @@ async fn close_code(client: &mut Client) -> CloseCode {
     }
 }
 
+/// The broker gives a client that has broken the protocol a moment to read why; all of them the same one.
+async fn all_closed(clients: Vec<Client>) {
+    for mut client in clients {
+        client.expect_closed().await;
+    }
+}
+
 #[tokio::test]
 async fn the_sub_protocol_is_the_best_of_those_that_are_offered() {
     let broker = broker();
@@ -173,15 +180,17 @@ async fn the_client_closes_with_close_and_gets_one_back() {
 #[tokio::test]
 async fn a_frame_that_says_it_is_huge_is_refused_at_once() {
     let broker = broker();
+    let mut closing = Vec::new();
     for length in [1_u64 << 63, u64::MAX, (4 << 20) + 1] {
-        let mut client = client(&broker).await.connect("dock").await;
+        let mut client = client(&broker).await.connect(&format!("dock-{length}")).await;
         let mut header = vec![0x82, 0xff];
         header.extend(length.to_be_bytes());
         header.extend([1, 2, 3, 4]);
         client.frames().get_mut().write_all(&header).await.expect("it goes out");
         assert_eq!(close_code(&mut client).await, CloseCode::Size, "{length}");
-        client.expect_closed().await;
+        closing.push(client);
     }
+    all_closed(closing).await;
 }
 
 /// A message has no size, only packets have.
@@ -206,6 +215,7 @@ async fn a_message_may_go_on_for_ever_in_fragments() {
 #[tokio::test]
 async fn frames_that_break_rfc_6455_end_the_connection() {
     let broker = broker();
+    let mut closing = Vec::new();
     for bytes in [
         &[0x82, 0x01, 0x00][..],
         &[0xc2, 0x80, 0, 0, 0, 0],
@@ -214,15 +224,16 @@ async fn frames_that_break_rfc_6455_end_the_connection() {
         &[0x09, 0x80, 0, 0, 0, 0],
         &[0x89, 0xfe, 0, 126, 0, 0, 0, 0],
     ] {
-        let mut client = client(&broker).await.connect("dock").await;
+        let mut client = client(&broker).await.connect(&format!("dock-{}", closing.len())).await;
         let socket = client.frames().get_mut();
         socket.write_all(bytes).await.expect("it goes out");
         if bytes.len() == 8 {
             socket.write_all(&[0; 126]).await.expect("it goes out");
         }
         assert_eq!(close_code(&mut client).await, CloseCode::Protocol, "{bytes:02x?}");
-        client.expect_closed().await;
+        closing.push(client);
     }
+    all_closed(closing).await;
 }
 
 #[tokio::test]

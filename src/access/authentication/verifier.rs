@@ -17,9 +17,10 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How many wait for a thread that checks passwords. With hashes of 40 ms, as `dockgate passwd` writes them, two threads have them
-/// done in about five seconds; clients that wait much longer come again before they have their answer.
-pub(super) const WAITING_MAX: u32 = 256;
+/// How many wait for a thread that checks passwords: all docks of a large fleet, after a restart of the broker. With hashes of
+/// 40 ms, as `dockgate passwd` writes them, two threads have them done in about twenty seconds; clients that wait much
+/// longer come again before they have their answer.
+pub(super) const WAITING_MAX: u32 = 1_000;
 /// Credentials that are remembered, of 32 bytes each.
 const REMEMBERED: usize = 20_000;
 /// Failures are answered at multiples of this.

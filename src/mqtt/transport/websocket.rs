@@ -2,7 +2,7 @@
 
 use super::Refused;
 use super::frames::{self, End};
-use crate::metrics::{Metrics, ProtocolFault};
+use crate::metrics::{Limit, Metrics, ProtocolFault};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -158,10 +158,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             match end {
                 End::Closed => self.close(CloseCode::Normal, ""),
                 End::Broken(code, why) => {
-                    self.metrics.protocol_error(match code {
-                        CloseCode::Size => ProtocolFault::TooLarge,
-                        _ => ProtocolFault::Malformed,
-                    });
+                    if code == CloseCode::Size {
+                        self.metrics.limit_hit(Limit::PacketSize);
+                        self.metrics.protocol_error(ProtocolFault::TooLarge);
+                    } else {
+                        self.metrics.protocol_error(ProtocolFault::Malformed);
+                    }
                     self.close(code, why);
                 }
             }
