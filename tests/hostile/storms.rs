@@ -150,7 +150,7 @@ fn sessions_beyond_their_limit_make_room_for_each_other() {
         wire.vanish();
     }
     Wire::clean(ground.broker.mqtt, V311, "pub").publish(&Publish::new("offline/x", vec![b'x'; 10_000]).qos(1, 1));
-    // One that makes room does so in its own time, and the gauge follows once a second.
+    // The gauge follows once a second.
     eventually("there are no more than there may be, and not many less", || {
         let online = metric(ground.broker.http, "dockgate_sessions", "online");
         (40.0..=50.0).contains(&(online + metric(ground.broker.http, "dockgate_sessions", "offline")))
