@@ -148,6 +148,10 @@ impl Refusal {
     }
 }
 
+/// A reason string must not make a packet larger than the client takes (MQTT-3.4.2-2, MQTT-3.14.2-3). Ours have at most
+/// 1,024 bytes; what stands around them has less than the rest.
+const REASONS: u32 = 1_100;
+
 /// Reads a CONNECT. The frame is the first of its connection.
 pub(super) fn read(frame: Frame<'_>, limits: &Limits) -> Result<Hello, Refusal> {
     if frame.first_byte >> 4 != 1 {
@@ -315,7 +319,7 @@ fn read_v5(frame: Frame<'_>, limits: &Limits) -> Result<Hello, Refusal> {
         keep_alive: if server_keep_alive { keep_alive_max } else { connect.keep_alive },
         server_keep_alive,
         expiry_shortened: expiry_ms < u64::from(connect.session_expiry_interval_secs) * 1000,
-        problem_info: connect.request_problem_info,
+        problem_info: connect.request_problem_info && connect.max_packet_size.is_none_or(|size| size.get() > REASONS),
         username: connect.username.map(|name| name.to_string().into()),
         password: connect.password.map(|password| Secret::new(password.to_vec())),
         terms: Terms {

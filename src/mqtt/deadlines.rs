@@ -39,10 +39,11 @@ impl<V> Deadlines<V> {
         self.waiting.lock().remove(&key);
     }
 
-    /// Takes the first of those that are `wanted`, before its time.
+    /// Takes the first of those that are `wanted`, before its time; not one that has been set to 0, for which somebody
+    /// has done so already.
     pub(super) fn take_first(&self, wanted: impl Fn(&V) -> bool) -> Option<V> {
         let mut waiting = self.waiting.lock();
-        let key = waiting.iter().find(|(_, value)| wanted(value)).map(|(key, _)| *key)?;
+        let key = waiting.iter().find(|((at_ms, _), value)| *at_ms > 0 && wanted(value)).map(|(key, _)| *key)?;
         waiting.remove(&key)
     }
 

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use serde_json::Value;
 
-use crate::common::{Answer, Puback, Publish, V5, Wire, get, metric};
+use crate::common::property::MAXIMUM_PACKET_SIZE;
+use crate::common::{Answer, Connect, Puback, Publish, V5, Value as Size, Wire, get, metric};
 use crate::corpus::{self, Case};
 use crate::ground::Ground;
 use crate::notation;
@@ -159,6 +160,25 @@ fn thousands_of_names_for_one_start() {
     ground.expect_sound(100);
 }
 
+/// MQTT-3.4.2-2: a reason string must not make PUBACK larger than the client takes.
+#[test]
+fn a_refusal_fits_into_the_smallest_packets() {
+    let mut ground = Ground::new(&[]);
+    for (most, wants_reason) in [(10, false), (1_000, false), (10_000, true)] {
+        let connect = Connect::new(V5, "small").property((MAXIMUM_PACKET_SIZE, Size::Four(most)));
+        let mut wire = Wire::connect(ground.broker.mqtt, &connect);
+        wire.publish(&Publish::new("thing/product/SMALL/services", BUSY).qos(1, 1));
+        wire.push(&Publish::new("thing/product/SMALL/services", BUSY.replace("true", "1")).qos(1, 2));
+        match wire.next() {
+            Answer::Ack(Puback, 2, 0x97, properties) => {
+                assert_eq!(!properties.is_empty(), wants_reason, "{most} bytes")
+            }
+            other => panic!("PUBACK with 0x97 expected, {other:?} came"),
+        }
+    }
+    ground.expect_sound(100);
+}
+
 /// Credentials in every place where they do not belong, and where the guard or the broker may look at them.
 #[test]
 fn credentials_in_odd_places() {
@@ -207,9 +227,8 @@ fn credentials_in_odd_places() {
         wire.send_to_closing(&notation::bytes(&broken.replace('C', SECRETS[1])));
         while !matches!(wire.next_or_close(), None | Some(Answer::Disconnect(..))) {}
     }
-    let login = crate::common::Connect::new(V5, "login")
-        .login("user", SECRETS[2])
-        .will("thing/product/SECRETIVE/services", &payloads[0]);
+    let login =
+        Connect::new(V5, "login").login("user", SECRETS[2]).will("thing/product/SECRETIVE/services", &payloads[0]);
     Wire::connect(ground.broker.mqtt, &login).vanish();
     ground.expect_unmoved();
 
