@@ -341,7 +341,7 @@ impl Session {
 
     /// Reports what waits to the account of all sessions.
     pub(super) fn settle(&self, state: &mut State) {
-        let bytes = state.queue.bytes() + state.inflight.bytes();
+        let bytes = state.queue.bytes() + state.inflight.bytes() + state.backlog.bytes();
         self.account.settle(&mut state.share, bytes, state.link.is_some());
     }
 
@@ -351,18 +351,26 @@ impl Session {
             && self.gate.pressure(lasting).is_some()
     }
 
-    /// Queues retained messages; they do not count as queued, for the store holds them. `false` if there would be
-    /// more than `most`.
-    pub(super) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> bool {
+    /// Queues retained messages, at most so many. They do not count as queued for the session, but they do in the account of
+    /// all: the store holds them only until others take their place.
+    ///
+    /// # Errors
+    /// The limit that keeps them out.
+    pub(super) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> Result<(), Limit> {
         let mut state = self.state.lock();
         if state.backlog.len() + deliveries.len() > most {
-            return false;
+            return Err(Limit::QueueMessages);
+        }
+        let bytes = state.backlog.bytes() + deliveries.iter().map(Queue::cost).sum::<usize>();
+        if self.account.is_full_for(bytes, state.link.is_some()) {
+            return Err(Limit::QueueBytesTotal);
         }
         for delivery in deliveries {
             state.backlog.push(delivery);
         }
+        self.settle(&mut state);
         state.wake();
-        true
+        Ok(())
     }
 
     /// Queues a message that a shared group chose this session for.

@@ -185,8 +185,9 @@ impl Broker {
         });
         let deliveries: Vec<_> = deliveries.collect();
         let count = deliveries.len();
-        if !session.enqueue_retained(deliveries, 2 * self.limits.retained_messages) {
+        if let Err(limit) = session.enqueue_retained(deliveries, 2 * self.limits.retained_messages) {
             self.metrics.dropped(Drop::QueueFull, count as u64);
+            self.metrics.limit_hit(limit);
         }
     }
 

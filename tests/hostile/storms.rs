@@ -349,3 +349,36 @@ fn hundreds_of_wildcards_over_all_retained_messages() {
     assert!(slowest < Duration::from_secs(2), "others waited for {slowest:?}");
     ground.expect_sound(120);
 }
+
+/// What waits for a subscriber stays in memory when the store has long had something newer.
+#[test]
+fn retained_messages_that_were_replaced_and_nobody_reads_are_bounded() {
+    let settings =
+        [("DOCKGATE_LIMITS__QUEUE_BYTES_TOTAL", "64 MiB"), ("DOCKGATE_LIMITS__QUEUE_BYTES", "16 MiB")];
+    let mut ground = Ground::new(&settings);
+    let mut publisher = Wire::clean(ground.broker.mqtt, V311, "publisher");
+    let mut stubborn = Vec::new();
+    for version in 0..12_u8 {
+        for topic in 0..30 {
+            let message = Publish::new(&format!("versions/{topic}"), vec![version; 1_000_000]);
+            publisher.publish(&message.qos(1, 1).retain());
+        }
+        let connect = Connect::persistent(V5, &format!("stubborn-{version}"));
+        let mut wire = Wire::connect(ground.broker.mqtt, &connect.property((RECEIVE_MAXIMUM, Value::Two(1))));
+        wire.send(&subscribe(V5, 1, &[], &[("versions/+", 1)]));
+        wire.send(&unsubscribe(V5, 2, &["versions/+"]));
+        loop {
+            match wire.next() {
+                Answer::Unsuback(..) => break,
+                Answer::Suback(..) | Answer::Publish(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        // Some stay, some leave what they have not read to their sessions.
+        if version % 2 == 0 {
+            stubborn.push(wire);
+        }
+    }
+    // 360 MB were retained, one version after the other.
+    ground.expect_sound(200);
+}
