@@ -353,8 +353,7 @@ fn hundreds_of_wildcards_over_all_retained_messages() {
 /// What waits for a subscriber stays in memory when the store has long had something newer.
 #[test]
 fn retained_messages_that_were_replaced_and_nobody_reads_are_bounded() {
-    let settings =
-        [("DOCKGATE_LIMITS__QUEUE_BYTES_TOTAL", "64 MiB"), ("DOCKGATE_LIMITS__QUEUE_BYTES", "16 MiB")];
+    let settings = [("DOCKGATE_LIMITS__QUEUE_BYTES_TOTAL", "64 MiB"), ("DOCKGATE_LIMITS__QUEUE_BYTES", "16 MiB")];
     let mut ground = Ground::new(&settings);
     let mut publisher = Wire::clean(ground.broker.mqtt, V311, "publisher");
     let mut stubborn = Vec::new();
