@@ -137,8 +137,11 @@ impl Metrics {
     }
 
     /// A connection got no CONNACK, or one that refuses it.
-    pub fn refused(&self, why: ConnectRefusal) {
+    pub fn refused(&self, why: ConnectRefusal, limit: Option<Limit>) {
         self.broker.connections_refused.of(why).inc();
+        if let Some(limit) = limit {
+            self.limit_hit(limit);
+        }
     }
 
     /// PUBLISH packets came from clients, with so many bytes of payload together.

@@ -53,6 +53,9 @@ const OWN_ALIASES: u16 = 16;
 pub(super) const READ_MIN: usize = 1 << 10;
 const READ_MAX: usize = 64 << 10;
 
+/// The type of a PUBLISH packet (2.1.2).
+const PUBLISH: u8 = 3;
+
 /// Why a connection ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -236,11 +239,15 @@ where
                 Ok(None) => break Ok(()),
                 Err(fault) => break Err(End::Fault(fault)),
             };
-            if self.batch.is_pressed() || self.subscribing.is_some() || self.output.len() >= OUTPUT_LIMIT {
+            let is_held = self.batch.is_pressed() || self.subscribing.is_some() || self.paused_until.is_some();
+            if is_held || self.output.len() >= OUTPUT_LIMIT {
                 left = true;
                 break Ok(());
             }
             at += frame.bytes.len();
+            if self.pace.is_limited() {
+                self.keep_pace(usize::from(frame.first_byte >> 4 == PUBLISH), frame.bytes.len());
+            }
             // A message is at most so much larger than its packet: one allocation serves several small ones.
             let room = frame.bytes.len() + Message::OVERHEAD;
             if arena.capacity() < room {
@@ -253,7 +260,6 @@ where
                 break Err(end);
             }
         };
-        self.keep_pace(traffic.messages(), at);
         traffic.report_received(&self.broker.metrics);
         self.input = input;
         self.input.advance(at);
@@ -265,9 +271,7 @@ where
 
     /// Pauses reading if the client has sent more than it may.
     fn keep_pace(&mut self, messages: usize, bytes: usize) {
-        if self.pace.is_limited()
-            && let Some((until, limit)) = self.pace.spend(messages, bytes, Instant::now())
-        {
+        if let Some((until, limit)) = self.pace.spend(messages, bytes, Instant::now()) {
             self.paused_until = Some(until);
             self.broker.metrics.limit_hit(limit);
         }

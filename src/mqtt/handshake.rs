@@ -129,10 +129,7 @@ where
     W: AsyncWrite + Unpin,
 {
     static REFUSED: RateLimit = RateLimit::per_second(5);
-    broker.metrics.refused(refusal.why);
-    if let Some(limit) = refusal.limit {
-        broker.metrics.limit_hit(limit);
-    }
+    broker.metrics.refused(refusal.why, refusal.limit);
     if !matches!(refusal.why, ConnectRefusal::Closed)
         && let Some(suppressed) = REFUSED.allow()
     {

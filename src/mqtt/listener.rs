@@ -234,10 +234,7 @@ async fn wss(broker: Arc<Broker>, mut arrival: Box<Arrival>, mut stream: TcpStre
 /// Counts and logs a connection that got no further than here.
 fn refused(broker: &Broker, peer: SocketAddr, entrance: &Entrance, refusal: &Refused) {
     static REFUSED: RateLimit = RateLimit::per_second(5);
-    broker.metrics.refused(refusal.why);
-    if let Some(limit) = refusal.limit {
-        broker.metrics.limit_hit(limit);
-    }
+    broker.metrics.refused(refusal.why, refusal.limit);
     if !matches!(refusal.why, ConnectRefusal::Closed)
         && let Some(suppressed) = REFUSED.allow()
     {

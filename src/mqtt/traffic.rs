@@ -14,11 +14,6 @@ impl Traffic {
         *bytes += payload_bytes as u64;
     }
 
-    /// Number of messages.
-    pub(super) fn messages(&self) -> usize {
-        self.0.iter().map(|(messages, _)| *messages as usize).sum()
-    }
-
     pub(super) fn report_received(&self, metrics: &Metrics) {
         for (qos, messages, bytes) in self.counted() {
             metrics.received(qos, messages, bytes);
