@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::explain::shortened;
 use super::flaw::{Flaw, Flaws};
 use super::problem::{Place, SettingsError};
 use super::{Limits, Settings, listeners, size};
@@ -196,8 +197,8 @@ fn log(settings: &Settings, found: &mut Flaws) {
     if let Err(error) = logging::filter(&settings.log.level) {
         found.push(
             "log.level",
-            format!("{:?}", settings.log.level),
-            error.to_string(),
+            shortened(format!("{:?}", settings.log.level)),
+            shortened(error.to_string()),
             "give error, warn, info, debug, trace or off, or a list such as \"info,dockgate::mqtt=debug\"",
         );
     }

@@ -54,7 +54,11 @@ pub(super) fn show(value: &Value) -> String {
     if matches!(value, Value::Empty(..)) {
         return "none".to_owned();
     }
-    let mut text = serde_json::to_string(value).unwrap_or_default();
+    shortened(serde_json::to_string(value).unwrap_or_default())
+}
+
+/// As much of a text as is shown.
+pub(super) fn shortened(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(SHOWN) {
         text.truncate(end);
         text.push('…');
