@@ -28,9 +28,9 @@ impl Files {
     pub fn open(settings: &Settings) -> Result<Self, Vec<Flaw>> {
         let (mut flaws, mut warnings, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
         let crowd = Crowd::new(&settings.limits);
-        for listener in &settings.listeners {
+        for (index, listener) in settings.listeners.iter().enumerate() {
             let door = Door { anonymous: settings.admits_anonymous(listener), role: listener.role };
-            match Entrance::open(listener, &settings.limits, door, crowd.clone()) {
+            match Entrance::open((index, listener), &settings.limits, door, crowd.clone()) {
                 Ok((entrance, unwise)) => {
                     entrances.push(Arc::new(entrance));
                     warnings.extend(unwise);

@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::flaw::{Flaw, Flaws};
-use super::{Listener, SerialNumber, Settings, is_local, machine, size};
+use super::listeners::shown;
+use super::{Listener, Origin, SerialNumber, Settings, is_local, machine, size};
 use crate::access::Role;
 
 /// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
@@ -71,6 +72,15 @@ fn of_listener(key: &str, listener: &Listener, settings: &Settings, found: &mut 
             false,
             "nobody can get in here: there are no passwords and no client certificates",
             "give access.password_file or client_ca, or delete this listener",
+        );
+    }
+    let any_page = [Origin::Any, Origin::Null].iter().any(|origin| listener.origins.contains(origin));
+    if any_page && settings.admits_anonymous(listener) && !listener.is_reached_by_others() {
+        found.push(
+            &format!("{key}.origins"),
+            shown(&listener.origins),
+            "whatever web page somebody on this machine looks at may speak to the broker (any page can have the origin null)",
+            "list the origins of your own pages, or give access.password_file and delete allow_anonymous",
         );
     }
     if let Some(path) = listener.tls_key.as_deref() {

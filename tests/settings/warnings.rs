@@ -61,6 +61,14 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
         ),
         ("bind = \"127.0.0.1:1\"\nallow_anonymous = false\n", "", &["allow_anonymous = false: nobody can get in"]),
         (
+            "bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"null\"]\n",
+            "",
+            &["toml:4: listeners[0].origins = [\"null\"]: whatever web page somebody on this machine looks at"],
+        ),
+        ("bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"*\"]\n", "", &["origins = [\"*\"]: whatever web"]),
+        ("bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"https://ops.example\"]\n", "", &[]),
+        ("bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"*\"]\n", passwords, &[]),
+        (
             "bind = \"127.0.0.1:1\"\nlimits = { max_packet_size = 4096 }\n",
             "",
             &["max_packet_size = 4 KiB: this may be too small"],
