@@ -134,7 +134,7 @@ impl Access {
         let policy = self.policy.load();
         let passwords = self.authentication.passwords();
         let users = passwords.iter().flat_map(|passwords| passwords.users());
-        self.topology.expect(users.filter(|user| policy.is_dock(user)));
+        self.topology.expect(users.filter(|user| policy.may_be_dock(user)));
     }
 }
 
