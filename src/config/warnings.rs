@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::flaw::{Flaw, Flaws};
 use super::{Listener, SerialNumber, Settings, is_local, machine, size};
-use crate::access::Role;
+use crate::access::{Role, Roles};
 
 /// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
 /// carries credentials of kilobytes; a broker for docks should take a megabyte.
@@ -86,6 +86,10 @@ fn access(settings: &Settings, found: &mut Flaws) {
     let access = &settings.access;
     if let Some(path) = access.password_file.as_deref() {
         secret("access.password_file", path, found);
+        changeable("access.password_file", path, found);
+    }
+    if let Some(path) = access.acl_file.as_deref() {
+        changeable("access.acl_file", path, found);
     }
     if access.serial_number == SerialNumber::ClientId {
         found.push(
@@ -96,6 +100,14 @@ fn access(settings: &Settings, found: &mut Flaws) {
         );
     }
     if settings.proves_names() {
+        let is_open = |listener: &Listener| listener.role.is_none() && listener.is_reached_by_others();
+        if access.acl_file.is_none() && access.roles == Roles::default() && settings.listeners.iter().any(is_open) {
+            found.missing(
+                "access.roles",
+                "whoever is let in may publish and read everything, so that each dock may command all others",
+                "give roles = { dock = [\"*\"], backend = [\"…\"] } with your backend's user name, or acl_file",
+            );
+        }
         return;
     }
     let unproved = "no user name is ever proved, so every client is anonymous";
@@ -159,6 +171,18 @@ fn secret(key: &str, path: &Path, found: &mut Flaws) {
             format!("{path:?}"),
             "everybody on this machine may read the secrets in this file",
             format!("chmod o-r {}", path.display()),
+        );
+    }
+}
+
+/// Who may change the rules has all rights.
+fn changeable(key: &str, path: &Path, found: &mut Flaws) {
+    if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o002 != 0) {
+        found.push(
+            key,
+            format!("{path:?}"),
+            "everybody on this machine may change this file, and with it who may do what",
+            format!("chmod o-w {}", path.display()),
         );
     }
 }

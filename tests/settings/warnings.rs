@@ -37,7 +37,7 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
              bind to 127.0.0.1, or let only a proxy that asks for one reach it"]
     );
     let tls = "tls_cert = \"a\"\ntls_key = \"closed\"\n";
-    let passwords = "[access]\npassword_file = \"closed\"\n";
+    let passwords = "[access]\npassword_file = \"closed\"\nroles.dock = [\"*\"]\n";
     for (listener, rest, expected) in [
         ("bind = \"0.0.0.0:1\"\n", passwords, &["toml:1: listeners[0].protocol = \"mqtt\": 0.0.0.0:1 is reached"][..]),
         ("bind = \"0.0.0.0:1\"\nprotocol = \"ws\"\n", passwords, &["toml:3: listeners[0].protocol = \"ws\": "]),
@@ -87,6 +87,10 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
         (
             "access.serial_number = \"client_id\"\n",
             "toml:1: access.serial_number = \"client_id\": whoever has the password of one",
+        ),
+        (
+            "access.password_file = \"closed\"\n[[listeners]]\nbind = \"127.0.0.1:1\"\nproxy_protocol = true\n",
+            "access.roles: whoever is let in may publish and read everything",
         ),
     ] {
         assert_warnings(text, &[part]);
