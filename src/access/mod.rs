@@ -3,7 +3,7 @@
 //! [`Access`] holds one version of the rules at a time; [`Access::reload`] reads their files again and swaps them as a whole.
 //! `identity` is who a client is, `authentication` whether it is, by the file that `password` reads. What it may do is its
 //! `rights`, which follow from `policy`: the ACL file (`acl`) and the `roles`, one of which is `dock`; `topology` is which
-//! aircraft belong to it.
+//! aircraft belong to it. `read` reads files.
 
 pub mod acl;
 mod authentication;
@@ -11,6 +11,7 @@ mod dock;
 pub mod identity;
 pub mod password;
 pub mod policy;
+pub(crate) mod read;
 pub mod rights;
 pub mod roles;
 pub mod topology;
@@ -133,7 +134,7 @@ impl Access {
         let policy = self.policy.load();
         let passwords = self.authentication.passwords();
         let users = passwords.iter().flat_map(|passwords| passwords.users());
-        self.topology.expect(users.filter(|user| policy.is_dock(user)));
+        self.topology.expect(users.filter(|user| policy.may_be_dock(user)));
     }
 }
 

@@ -35,11 +35,12 @@ impl Policy {
         self.acl.as_ref().map_or_else(Vec::new, |acl| acl.warnings(has_user))
     }
 
-    /// Whether a user with this name is a dock and the name its serial number, so that it is no aircraft: see
-    /// [`Topology::expect`].
+    /// Whether a user with this name may be a dock and the name its serial number, so that it is no aircraft: see
+    /// [`Topology::expect`]. Who has no role by name may have that of a listener.
     #[must_use]
-    pub fn is_dock(&self, username: &str) -> bool {
-        self.serial_number == SerialNumber::Username && self.roles.role(Some(username)) == Some(Role::Dock)
+    pub fn may_be_dock(&self, username: &str) -> bool {
+        let role = self.roles.role(Some(username));
+        self.serial_number == SerialNumber::Username && !matches!(role, Some(Role::Backend | Role::Observer))
     }
 
     /// What a client may do.

@@ -1,6 +1,8 @@
 //! Lays the file over the defaults and the environment over the file, and reads the result setting by setting,
 //! so that every mistake is reported and not only the first.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -15,6 +17,8 @@ use super::lines::Lines;
 use super::problem::{Place, Problem, SettingsError};
 use super::{Listener, Settings, check, warnings};
 
+/// The largest settings file that is read.
+const LARGEST: u64 = 1 << 20;
 const LISTENERS: &str = "listeners";
 
 /// Settings as they were given.
@@ -86,7 +90,14 @@ impl TomlFile {
                 remedy: remedy.to_owned(),
             })
         };
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        // What a shell puts in its place, such as <(…), is no file; but it has an end.
+        let read = || {
+            let mut text = String::new();
+            File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+            let is_whole = text.len() as u64 <= LARGEST;
+            if is_whole { Ok(text) } else { Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB")) }
+        };
+        let text = read().map_err(|error| {
             whole(
                 None,
                 format!("the settings file cannot be read ({error})"),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::flaw::{Flaw, Flaws};
 use super::listeners::shown;
-use super::{Listener, Origin, Roles, SerialNumber, Settings, is_local, machine, size};
-use crate::access::Role;
+use super::{Listener, Origin, SerialNumber, Settings, is_local, machine, size};
+use crate::access::{Role, Roles};
 
 /// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
 /// carries credentials of kilobytes; a broker for docks should take a megabyte.
@@ -55,8 +55,14 @@ fn of_listener(key: &str, listener: &Listener, settings: &Settings, found: &mut 
             "give access.password_file and delete allow_anonymous, or keep it inside a network that you trust",
         );
     }
-    if listener.is_reached_by_others() {
-        rights(key, listener, settings, found);
+    if listener.is_reached_by_others() && listener.role == Some(Role::Dock) && settings.admits_anonymous(listener) {
+        // The dock is the one that the client identifier names.
+        found.push(
+            &format!("{key}.role"),
+            "\"dock\"",
+            format!("whoever reaches {} may call itself any dock, without a password", listener.bind),
+            "give each dock a user name, its serial number, in access.password_file, and delete allow_anonymous",
+        );
     }
     if listener.proxy_protocol && !is_local(listener.bind) {
         found.push(
@@ -95,33 +101,14 @@ fn of_listener(key: &str, listener: &Listener, settings: &Settings, found: &mut 
     }
 }
 
-/// What those who come from other machines may do, as far as that is for their listener to say.
-fn rights(key: &str, listener: &Listener, settings: &Settings, found: &mut Flaws) {
-    let key = format!("{key}.role");
-    let access = &settings.access;
-    match listener.role {
-        // The dock is the one that the client identifier names.
-        Some(Role::Dock) if settings.admits_anonymous(listener) => found.push(
-            &key,
-            "\"dock\"",
-            format!("whoever reaches {} may call itself any dock, without a password", listener.bind),
-            "give each dock a user name, its serial number, in access.password_file, and delete allow_anonymous",
-        ),
-        None if settings.proves_names_at(listener) && access.acl_file.is_none() && access.roles == Roles::default() => {
-            found.missing(
-                &key,
-                format!("there are no rules, so every user who comes in by {} may do everything", listener.bind),
-                "give access.roles, access.acl_file, or role = \"…\" here",
-            );
-        }
-        _ => {}
-    }
-}
-
 fn access(settings: &Settings, found: &mut Flaws) {
     let access = &settings.access;
     if let Some(path) = access.password_file.as_deref() {
         secret("access.password_file", path, found);
+        changeable("access.password_file", path, found);
+    }
+    if let Some(path) = access.acl_file.as_deref() {
+        changeable("access.acl_file", path, found);
     }
     if access.serial_number == SerialNumber::ClientId {
         found.push(
@@ -132,6 +119,14 @@ fn access(settings: &Settings, found: &mut Flaws) {
         );
     }
     if settings.proves_names() {
+        let is_open = |listener: &Listener| listener.role.is_none() && listener.is_reached_by_others();
+        if access.acl_file.is_none() && access.roles == Roles::default() && settings.listeners.iter().any(is_open) {
+            found.missing(
+                "access.roles",
+                "whoever is let in may publish and read everything, so that each dock may command all others",
+                "give roles = { dock = [\"*\"], backend = [\"…\"] } with your backend's user name, or acl_file",
+            );
+        }
         return;
     }
     let unproved = "no user name is ever proved, so every client is anonymous";
@@ -195,6 +190,18 @@ fn secret(key: &str, path: &Path, found: &mut Flaws) {
             format!("{path:?}"),
             "everybody on this machine may read the secrets in this file",
             format!("chmod o-r {}", path.display()),
+        );
+    }
+}
+
+/// Who may change the rules has all rights.
+fn changeable(key: &str, path: &Path, found: &mut Flaws) {
+    if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o002 != 0) {
+        found.push(
+            key,
+            format!("{path:?}"),
+            "everybody on this machine may change this file, and with it who may do what",
+            format!("chmod o-w {}", path.display()),
         );
     }
 }

@@ -128,14 +128,16 @@ where
         link: Arc<Link>,
     ) -> Self {
         let pace = Pace::new(&who.limits, Instant::now());
+        // First the version, then the rights: they are of this one or of a later one.
         let rules_version = broker.rules_version.load(Acquire);
+        let rights = session.rights(&link).unwrap_or(who.rights);
         let patience = (hello.keep_alive > 0).then(|| Duration::from_millis(u64::from(hello.keep_alive) * 1500));
         Self {
             broker,
             session,
             link,
             identity: who.identity,
-            rights: who.rights,
+            rights,
             limits: who.limits,
             rules_version,
             version: hello.terms.version,
@@ -231,7 +233,9 @@ where
         let rules_version = self.broker.rules_version.load(Acquire);
         if rules_version != self.rules_version {
             self.rules_version = rules_version;
-            self.rights = self.session.state().client.rights.clone();
+            if let Some(rights) = self.session.rights(&self.link) {
+                self.rights = rights;
+            }
         }
         let result = loop {
             let frame = match wire::next_frame(&input[at..], max_size) {

@@ -98,8 +98,9 @@ async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Resu
     let client = Client { identity: Arc::new(identity), rights, limits: arrival.entrance.limits.clone() };
     match broker.join(&client, hello.clean, hello.terms.clone()) {
         Ok(joined) => {
-            if rules_version != broker.rules_version.load(Acquire) {
-                // They were read again meanwhile, and those who went through all sessions may have missed this one.
+            if joined.present || rules_version != broker.rules_version.load(Acquire) {
+                // It began by other rights: those of another listener, or of rules that have been read again. If that was
+                // meanwhile, those who went through all sessions may have missed this one.
                 broker.recheck(&joined.session);
             }
             Ok((hello, client, joined))

@@ -40,10 +40,12 @@ impl Broker {
             if standing == Standing::Gone {
                 self.end_soon(session, &mut state);
             }
-            if standing != Standing::Good
-                && let Some(link) = &state.link
-            {
-                link.kick(Kick::NotAuthorized);
+            if standing != Standing::Good {
+                // Who must not speak any more must not speak by its will either.
+                state.terms.will = None;
+                if let Some(link) = &state.link {
+                    link.kick(Kick::NotAuthorized);
+                }
             }
             let subscriptions: Vec<_> = state.subscriptions.iter().map(|(f, own)| (f.clone(), own.clone())).collect();
             let dropped = state.drop_unreadable();

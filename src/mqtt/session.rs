@@ -181,6 +181,13 @@ impl Session {
         link
     }
 
+    /// What the client behind `link` may do now; nothing if the session is not its any more.
+    pub(super) fn rights(&self, link: &Arc<Link>) -> Option<Arc<Rights>> {
+        let state = self.state.lock();
+        let is_present = state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link));
+        is_present.then(|| state.client.rights.clone())
+    }
+
     /// Takes up to `most` packets, and about `most_bytes`, to send into `out`; says whether there are more.
     ///
     /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
@@ -203,6 +210,11 @@ impl Session {
         while out.len() < most && bytes < most_bytes {
             match state.inflight.resend_next(window) {
                 Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
+                // Its rights may have changed since it was sent.
+                Some(Resend::Publish(id, delivery)) if !state.client.rights.may_read(delivery.message.topic()) => {
+                    state.inflight.discard(id);
+                    self.metrics.dropped(Drop::NotAuthorized, 1);
+                }
                 Some(Resend::Publish(id, delivery)) if state.terms.takes(&delivery) => {
                     bytes += delivery.message.size();
                     out.push(Outgoing::Publish(delivery, Some(id), true));

@@ -55,7 +55,7 @@ pub(super) enum Ending {
 impl Broker {
     /// Gives a client its session: the one that it had, if it has one and wants it, else a new one. An older
     /// connection of the same client identifier is told to end (MQTT-3.1.4-3). A session belongs to the user who began
-    /// it: nobody else gets its messages by its client identifier.
+    /// it: nobody else gets its messages by its client identifier. What it may still read is for [`Broker::recheck`] to say.
     pub(super) fn join(&self, client: &Client, clean: bool, terms: Terms) -> Result<Joined, NoSession> {
         let client_id = &client.identity.client_id;
         let full =

@@ -91,3 +91,43 @@ fn new_rights_count_at_once() {
     eventually("the rules are in force", || dock.publish(&Publish::new("extra", "x").qos(1, 1)) == 0x10);
     assert_eq!(dock.publish(&Publish::new(&thing(DOCK, "osd"), "x").qos(1, 1)), 0x10);
 }
+
+#[test]
+fn what_was_on_its_way_to_a_client_does_not_come_again_when_it_may_not_read_it_any_more() {
+    let files = Files::with_users(&["alice", "bob"]);
+    files.write_acl("user alice\ntopic read #\nuser bob\ntopic readwrite #\n");
+    let broker = files.start(&[]);
+    let persistent = Connect::persistent(V5, "away").login("alice", &password("alice"));
+    let mut alice = Wire::connect(broker.mqtt, &persistent);
+    alice.subscribe(&[("#", 2)]);
+    let mut bob = client(&broker, V5, "bob");
+    for (id, topic) in [(1, "private"), (2, "public")] {
+        bob.publish(&Publish::new(topic, topic).qos(1, id));
+        assert_eq!(alice.expect_publish().topic, topic, "it comes, and is not acknowledged");
+    }
+    alice.vanish();
+    files.write_acl("user alice\ntopic read public\nuser bob\ntopic readwrite #\n");
+    broker.hang_up();
+    eventually("the rules are in force", || broker.log().contains("every session is checked"));
+    let (mut alice, present) = Wire::resume(broker.mqtt, &persistent.resuming());
+    assert!(present);
+    alice.expect_message("public");
+    alice.expect_alive();
+}
+
+#[test]
+fn who_has_to_prove_itself_again_does_not_speak_by_its_will() {
+    let (files, broker) = Files::fleet();
+    let mut desk = client(&broker, V5, "backend");
+    desk.subscribe(&[("thing/#", 1)]);
+    let will = |sn: &str| connect(V5, sn).will(&thing(sn, "state"), sn);
+    let (mut changed, mut deleted) =
+        (Wire::connect(broker.mqtt, &will(DOCK)), Wire::connect(broker.mqtt, &will(OTHER)));
+    files.set_password(DOCK, "new");
+    files.delete_user(OTHER);
+    broker.hang_up();
+    assert_eq!((changed.expect_closed(), deleted.expect_closed()), (Some(0x87), Some(0x87)));
+    eventually("they are gone", || metric(broker.http, "dockgate_sessions", "online") == 1.0);
+    desk.expect_alive();
+    assert_eq!(metric(broker.http, "dockgate_wills_total", ""), 0.0);
+}

@@ -175,3 +175,15 @@ fn the_role_of_a_listener_is_that_of_whoever_has_no_other() {
     dock.push(&Publish::new("elsewhere", "x").qos(1, 3));
     assert_eq!(dock.expect_ack(Puback, 3), 0x87);
 }
+
+#[test]
+fn a_dock_by_its_listener_is_nobodys_aircraft_before_it_has_ever_come() {
+    let files = Files::with_users(&[DOCK, OTHER]);
+    let broker = files.start(&[("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0",role="dock"}]"#)]);
+    let mut dock = client(&broker, V5, DOCK);
+    let text =
+        format!(r#"{{"method":"update_topo","data":{{"sub_devices":[{{"sn":"{AIRCRAFT}"}},{{"sn":"{OTHER}"}}]}}}}"#);
+    dock.publish(&Publish::new(&format!("sys/product/{DOCK}/status"), text).qos(1, 1));
+    assert_eq!(dock.publish(&Publish::new(&thing(AIRCRAFT, "osd"), "{}").qos(1, 2)), 0x10);
+    assert_eq!(dock.publish(&Publish::new(&thing(OTHER, "osd"), "{}").qos(1, 3)), 0x87);
+}

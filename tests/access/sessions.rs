@@ -1,7 +1,8 @@
 //! A session belongs to the user who began it.
 
-use super::common::{Connect, Publish, V5, V311, Wire};
-use super::{Files, client, password};
+use super::common::{Connect, Publish, V5, V311, Wait, Wire};
+use super::{DOCK, Files, OTHER, client, password, thing};
+use std::time::Duration;
 
 #[test]
 fn nobody_gets_anothers_messages_by_its_client_identifier() {
@@ -34,4 +35,25 @@ fn a_session_without_a_user_may_become_a_users() {
     let named = Connect::persistent(V311, "desk").login("alice", &password("alice"));
     assert!(Wire::resume(broker.mqtt, &named).1);
     assert_eq!(Wire::try_connect(broker.mqtt, &Connect::persistent(V311, "desk")).1.code, 2);
+}
+
+#[test]
+fn a_session_shows_who_resumes_it_only_what_that_one_may_read() {
+    let files = Files::with_users(&[DOCK, OTHER]);
+    let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listeners = format!(
+        r#"[{{protocol="mqtt",bind="127.0.0.1:0"}},{{protocol="mqtt",bind="{inside}",role="backend",allow_anonymous=true}}]"#
+    );
+    let broker = files.start(&[("DOCKGATE_LISTENERS", &listeners), ("DOCKGATE_ACCESS__ROLES__DOCK", r#"["7*"]"#)]);
+    let mut other = client(&broker, V5, OTHER);
+    let mut desk = Wire::connect(inside, &Connect::persistent(V5, "desk"));
+    let secret = thing(OTHER, "osd");
+    desk.subscribe(&[("thing/#", 1), (&secret, 1), ("$share/g/thing/#", 1)]);
+    desk.leave();
+    other.publish(&Publish::new(&secret, "waiting").qos(1, 1));
+    let thief = Connect::persistent(V5, "desk").login(DOCK, &password(DOCK));
+    let (mut thief, _) = Wire::resume(broker.mqtt, &thief.resuming());
+    other.publish(&Publish::new(&secret, "live").qos(1, 2));
+    assert!(matches!(thief.wait(Duration::from_millis(300)), Wait::Nothing));
+    thief.expect_alive();
 }

@@ -37,7 +37,7 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
              bind to 127.0.0.1, or let only a proxy that asks for one reach it"]
     );
     let tls = "tls_cert = \"a\"\ntls_key = \"closed\"\n";
-    let passwords = "[access]\npassword_file = \"closed\"\nacl_file = \"acl\"\n";
+    let passwords = "[access]\npassword_file = \"closed\"\nroles.dock = [\"*\"]\n";
     for (listener, rest, expected) in [
         ("bind = \"0.0.0.0:1\"\n", passwords, &["toml:1: listeners[0].protocol = \"mqtt\": 0.0.0.0:1 is reached"][..]),
         ("bind = \"0.0.0.0:1\"\nprotocol = \"ws\"\n", passwords, &["toml:3: listeners[0].protocol = \"ws\": "]),
@@ -96,6 +96,10 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
             "access.serial_number = \"client_id\"\n",
             "toml:1: access.serial_number = \"client_id\": whoever has the password of one",
         ),
+        (
+            "access.password_file = \"closed\"\n[[listeners]]\nbind = \"127.0.0.1:1\"\nproxy_protocol = true\n",
+            "access.roles: whoever is let in may publish and read everything",
+        ),
     ] {
         assert_warnings(text, &[part]);
     }
@@ -106,9 +110,7 @@ fn docks_that_prove_nothing_and_users_without_rules_are_warned_about_where_other
     let tls = "protocol = \"mqtts\"\ntls_cert = \"a\"\ntls_key = \"closed\"\n";
     let passwords = "[access]\npassword_file = \"closed\"\n";
     let any_dock = "toml:6: listeners[0].role = \"dock\": whoever reaches 0.0.0.0:1 may call itself any dock";
-    let no_rules =
-        "toml:1: listeners[0].role: there are no rules, so every user who comes in by 0.0.0.0:1 may do everything";
-    let by_proxy = "there are no rules, so every user who comes in by 127.0.0.1:1";
+    let no_rules = "access.roles: whoever is let in may publish and read everything";
     let (others, here) = (format!("bind = \"0.0.0.0:1\"\n{tls}"), format!("bind = \"127.0.0.1:1\"\n{tls}"));
     for (listener, rest, expected) in [
         (&others, "role = \"dock\"\nallow_anonymous = true\n", &["without a password", any_dock][..]),
@@ -122,7 +124,7 @@ fn docks_that_prove_nothing_and_users_without_rules_are_warned_about_where_other
         (&others, &format!("{passwords}acl_file = \"acl\"\n"), &[]),
         (&others, &format!("{passwords}roles = {{ dock = [\"*\"] }}\n"), &[]),
         (&here, passwords, &[]),
-        (&here, &format!("proxy_protocol = true\n{passwords}"), &[by_proxy]),
+        (&here, &format!("proxy_protocol = true\n{passwords}"), &[no_rules]),
     ] {
         assert_warnings(&format!("[[listeners]]\n{listener}{rest}"), expected);
     }

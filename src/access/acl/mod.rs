@@ -17,9 +17,8 @@ mod parse;
 pub(super) mod tree;
 
 use super::Flaw;
+use super::read::read;
 use ahash::AHashMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tree::RuleTree;
@@ -50,7 +49,7 @@ impl Acl {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(path: &Path) -> Result<Self, Vec<Flaw>> {
-        match bytes_of(path) {
+        match read(path, MOST_BYTES) {
             Ok(bytes) => Self::parse(path, &bytes),
             Err(error) => Err(vec![Flaw {
                 path: path.to_owned(),
@@ -98,13 +97,4 @@ impl Acl {
     pub(super) fn patterns(&self) -> Option<Arc<RuleTree>> {
         self.patterns.clone()
     }
-}
-
-fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 16 MiB"));
-    }
-    Ok(bytes)
 }

@@ -7,10 +7,9 @@
 use super::hash::{Cost, Hash, WEAK_ITERATIONS};
 use super::line::{Line, shown};
 use crate::access::Flaw;
+use crate::access::read::read;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The largest file that is read: some 400,000 users.
@@ -34,24 +33,15 @@ impl Passwords {
     /// # Errors
     /// Everything that is wrong with it.
     pub(in crate::access) fn read(path: &Path) -> Result<Self, Vec<Flaw>> {
-        let flaw = |fault: String, remedy: &str| {
-            vec![Flaw { path: path.to_owned(), line: None, fault, remedy: remedy.to_owned() }]
+        let unreadable = |error| {
+            vec![Flaw {
+                path: path.to_owned(),
+                line: None,
+                fault: format!("the password file cannot be read: {error}"),
+                remedy: "correct the path, or let dockgate's user read it".to_owned(),
+            }]
         };
-        let unreadable = |error: io::Error| {
-            flaw(
-                format!("the password file cannot be read: {error}"),
-                "correct the path, or let dockgate's user read it",
-            )
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        let mut text = Vec::new();
-        file.take(FILE_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > FILE_MAX {
-            return Err(flaw(
-                format!("the file is larger than {FILE_MAX} bytes"),
-                "check that it is the password file",
-            ));
-        }
+        let text = read(path, FILE_MAX).map_err(unreadable)?;
         let mut passwords = Self::parse(&text, path)?;
         passwords.warnings.extend(readable_by_all(path));
         Ok(passwords)

@@ -9,6 +9,9 @@ pub(super) const NAME_MAX: usize = 65_535;
 /// The longest hash that makes sense has 200 bytes.
 pub(super) const HASH_MAX: usize = 1_024;
 
+/// What some editors put before the first character of a file; nobody sees it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Why a user of this name cannot stand in a password file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the user name {0}")]
@@ -29,6 +32,8 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
         "has a control character in it"
     } else if name.starts_with('#') {
         "begins with #, as comments do"
+    } else if name.starts_with(BYTE_ORDER_MARK) {
+        "begins with a byte order mark"
     } else if name.trim_ascii() != name {
         "has a blank around it, which Mosquitto and dockgate ignore"
     } else {
@@ -66,7 +71,7 @@ impl<'a> Line<'a> {
             ));
         };
         let (name, hash) = (name.trim_ascii(), hash.trim_ascii());
-        if name.starts_with('\u{feff}') {
+        if name.starts_with(BYTE_ORDER_MARK) {
             return wrong("the file begins with a byte order mark", "save it without one");
         }
         if let Err(error) = check_name(name) {
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_used_are_refused() {
-        for name in ["", "a:b", "a\nb", "a\u{7f}", "#a", " a", "a ", &"n".repeat(NAME_MAX + 1)] {
+        for name in ["", "a:b", "a\nb", "a\u{7f}", "#a", " a", "a ", "\u{feff}a", &"n".repeat(NAME_MAX + 1)] {
             assert!(check_name(name).is_err(), "{name:.10?}");
         }
         for name in ["a", "a b", "ü", "4TADL2M0010099", "a#", &"n".repeat(NAME_MAX)] {

@@ -1,5 +1,6 @@
 //! Certificates and keys in PEM files: what can be used, what cannot and why, and what will soon be a nuisance.
 
+use crate::access::read::read;
 use crate::access::{Flaw, Secret};
 use bytestring::ByteString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +17,8 @@ use x509_parser::parse_x509_certificate;
 /// Days before its end on which a certificate is warned about: ACME clients renew theirs 30 days before.
 const SOON_DAYS: i64 = 30;
 const DAY: i64 = 24 * 60 * 60;
+/// The largest file that is read: some thousand certificates.
+const FILE_MAX: u64 = 16 << 20;
 /// Anybody may read the file.
 const WORLD_READABLE: u32 = 0o004;
 
@@ -72,7 +75,7 @@ impl Findings {
     }
 
     fn read(&mut self, path: &Path) -> Option<Secret> {
-        match std::fs::read(path) {
+        match read(path, FILE_MAX) {
             Ok(bytes) => Some(Secret::new(bytes)),
             Err(error) => {
                 let remedy = "name a file that the broker's user can read";
