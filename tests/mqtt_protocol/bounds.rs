@@ -132,3 +132,28 @@ fn a_will_comes_last() {
         watcher.expect_message("offline");
     }
 }
+
+/// Nobody knows them yet: what they send of a CONNECT must not fill the memory, nor keep others out.
+#[test]
+fn half_a_large_connect_is_not_read_of_everybody_at_once() {
+    const HALF: usize = 900_000;
+    let broker = Broker::start(|settings| settings.limits.connect_timeout = Duration::from_secs(600));
+    let received = || metric(broker.http, "dockgate_network_bytes_received_total", "");
+    let half = [&[0x10, 0xf0, 0xff, 0x3f][..], &Connect::new(V311, "large").bytes()[2..], &[0; HALF]].concat();
+    let silent: Vec<_> = (0..40)
+        .map(|_| {
+            let mut socket = std::net::TcpStream::connect(broker.mqtt).expect("the broker accepts");
+            socket.set_nonblocking(true).expect("a socket can do that");
+            // As much as the system takes.
+            let _would_block = std::io::Write::write(&mut socket, &half);
+            socket
+        })
+        .collect();
+    eventually("some of it is read", || received() >= 16.0 * 100_000.0);
+    Wire::clean(broker.mqtt, V5, "small").expect_alive();
+    assert!(received() < 17.0 * HALF as f64, "of 40 times {HALF} bytes {} are read", received());
+    drop(silent);
+    let mut large = Connect::new(V5, "large").login("user", &"x".repeat(60_000));
+    large = large.will("t", &"y".repeat(60_000));
+    Wire::connect(broker.mqtt, &large).expect_alive();
+}
