@@ -157,3 +157,40 @@ fn half_a_large_connect_is_not_read_of_everybody_at_once() {
     large = large.will("t", &"y".repeat(60_000));
     Wire::connect(broker.mqtt, &large).expect_alive();
 }
+
+/// The store may get other ones while the client is away; then its session alone would keep them in memory.
+#[test]
+fn retained_messages_wait_for_an_absent_client_only_as_its_queue_would() {
+    const SIZE: usize = 100_000;
+    let broker = Broker::start(|settings| {
+        settings.limits.max_packet_size = 200_000;
+        settings.limits.queue_bytes = 2_000_000;
+    });
+    let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
+    let mut fill = |topics: std::ops::Range<u16>| {
+        for topic in topics {
+            publisher.publish(&Publish::new(&format!("r/{topic}"), [b'x'; SIZE]).qos(1, 1).retain());
+        }
+    };
+    let go = |id: &str| {
+        let mut client = Wire::connect(broker.mqtt, &Connect::persistent(V311, id));
+        client.send(&subscribe(V311, 7, &[], &[("r/+", 1)]));
+        assert!(matches!(client.next(), Answer::Suback(..)));
+        client.vanish();
+        eventually("it has gone", || metric(broker.http, "dockgate_connections", "3.1.1") == 1.0);
+    };
+    // Within the bounds they wait.
+    fill(0..10);
+    go("few");
+    assert_eq!(metric(broker.http, "dockgate_limit_hits_total", "queue_bytes"), 0.0);
+    let (mut few, present) = Wire::resume(broker.mqtt, &Connect::persistent(V311, "few").resuming());
+    assert!(present);
+    for _ in 0..10 {
+        assert!(few.expect_publish().retain);
+    }
+    few.leave();
+    // Beyond them they do not.
+    fill(10..100);
+    go("many");
+    eventually("they are dropped", || metric(broker.http, "dockgate_limit_hits_total", "limit=\"queue_bytes\"") >= 1.0);
+}
