@@ -210,7 +210,7 @@ where
                 () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
                 () = self.link.wake.notified() => fetch = true,
                 () = timer.as_mut() => {
-                    if let Some(end) = self.check_deadlines(timer.as_mut()) {
+                    if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
                     }
                 }
@@ -236,24 +236,31 @@ where
                 Ok(None) => break Ok(()),
                 Err(fault) => break Err(End::Fault(fault)),
             };
-            if self.batch.is_pressed() || self.subscribing.is_some() || self.output.len() >= OUTPUT_LIMIT {
+            let is_over_pace = self.paused_until.is_some();
+            if self.batch.is_pressed()
+                || self.subscribing.is_some()
+                || is_over_pace
+                || self.output.len() >= OUTPUT_LIMIT
+            {
                 left = true;
                 break Ok(());
             }
-            at += frame.bytes.len();
+            let length = frame.bytes.len();
+            at += length;
             // A message is at most so much larger than its packet: one allocation serves several small ones.
-            let room = frame.bytes.len() + Message::OVERHEAD;
+            let room = length + Message::OVERHEAD;
             if arena.capacity() < room {
                 let all = input.len() - at + room;
                 arena = BytesMut::with_capacity(all.min(ARENA).max(room));
             }
             let user_properties = self.limits.user_properties;
+            let messages = traffic.messages();
             let packet = wire::decode(frame, self.version, user_properties).map_err(End::Fault);
             if let Err(end) = packet.and_then(|packet| self.act(packet, &mut traffic, &mut arena)) {
                 break Err(end);
             }
+            self.keep_pace(traffic.messages() - messages, length);
         };
-        self.keep_pace(traffic.messages(), at);
         traffic.report_received(&self.broker.metrics);
         self.input = input;
         self.input.advance(at);
@@ -339,9 +346,13 @@ where
         }
     }
 
-    fn check_deadlines(&mut self, timer: Pin<&mut Sleep>) -> Option<End> {
+    fn check_deadlines(&mut self, timer: Pin<&mut Sleep>, readable: bool) -> Option<End> {
         let now = Instant::now();
         self.paused_until = self.paused_until.filter(|until| *until > now);
+        if !readable {
+            // Not its silence: nobody has listened.
+            self.last_read = now;
+        }
         if self.patience.is_some_and(|patience| self.last_read + patience <= now) {
             return Some(End::KeepAlive);
         }
