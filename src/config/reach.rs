@@ -47,11 +47,6 @@ impl Settings {
 
     /// Whether any client can prove its user name.
     pub(super) fn proves_names(&self) -> bool {
-        self.listeners.iter().any(|listener| self.proves_names_at(listener))
-    }
-
-    /// Whether a client of this listener can.
-    pub(super) fn proves_names_at(&self, listener: &Listener) -> bool {
-        self.access.password_file.is_some() || listener.client_ca.is_some()
+        self.access.password_file.is_some() || self.listeners.iter().any(|listener| listener.client_ca.is_some())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::deadlines::Deadlines;
+use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
 use super::retained::Retained;
 use super::session::Session;
@@ -21,6 +22,7 @@ use bytestring::ByteString;
 use dashmap::{DashMap, DashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The broker, as every connection sees it.
@@ -43,6 +45,8 @@ pub struct Broker {
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
     pub(super) account: Arc<Account>,
+    /// Turns of those whose CONNECT is large.
+    pub(super) large_connects: Semaphore,
     keys: AtomicU64,
     /// Counts the versions of the access rules, so that connections notice a new one.
     pub(super) rules_version: AtomicU64,
@@ -101,6 +105,7 @@ impl Broker {
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
             account: Arc::new(Account::new(limits_total)),
+            large_connects: Semaphore::new(LARGE_CONNECTS),
             keys: AtomicU64::new(1),
             rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),

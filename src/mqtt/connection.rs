@@ -215,7 +215,7 @@ where
                 () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
                 () = self.link.wake.notified() => fetch = true,
                 () = timer.as_mut() => {
-                    if let Some(end) = self.check_deadlines(timer.as_mut()) {
+                    if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
                     }
                 }
@@ -248,12 +248,13 @@ where
                 left = true;
                 break Ok(());
             }
-            at += frame.bytes.len();
+            let length = frame.bytes.len();
+            at += length;
             if self.pace.is_limited() {
-                self.keep_pace(usize::from(frame.first_byte >> 4 == PUBLISH), frame.bytes.len());
+                self.keep_pace(usize::from(frame.first_byte >> 4 == PUBLISH), length);
             }
             // A message is at most so much larger than its packet: one allocation serves several small ones.
-            let room = frame.bytes.len() + Message::OVERHEAD;
+            let room = length + Message::OVERHEAD;
             if arena.capacity() < room {
                 let all = input.len() - at + room;
                 arena = BytesMut::with_capacity(all.min(ARENA).max(room));
@@ -347,9 +348,13 @@ where
         }
     }
 
-    fn check_deadlines(&mut self, timer: Pin<&mut Sleep>) -> Option<End> {
+    fn check_deadlines(&mut self, timer: Pin<&mut Sleep>, readable: bool) -> Option<End> {
         let now = Instant::now();
         self.paused_until = self.paused_until.filter(|until| *until > now);
+        if !readable {
+            // Not its silence: nobody has listened.
+            self.last_read = now;
+        }
         if self.patience.is_some_and(|patience| self.last_read + patience <= now) {
             return Some(End::KeepAlive);
         }

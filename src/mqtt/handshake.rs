@@ -24,6 +24,11 @@ use tokio::time::{timeout, timeout_at};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// CONNECT holds five strings of at most 64 KiB and properties: none is larger than this.
 const CONNECT_MAX: usize = 1 << 20;
+/// Of a CONNECT so much is read at once: an identifier, a token and a small will. The rest waits for its turn.
+const CONNECT_USUAL: usize = 4 << 10;
+/// So many clients may be in the middle of a larger CONNECT. Nobody knows them yet: ten thousand of them must not hold a
+/// megabyte each.
+pub(super) const LARGE_CONNECTS: usize = 16;
 
 /// Serves one client from CONNECT to the end.
 pub(super) async fn serve<R, W>(broker: Arc<Broker>, mut read: R, write: W, mut arrival: Box<Arrival>)
@@ -166,6 +171,7 @@ async fn handshake<R: AsyncRead + Unpin>(
     input: &mut BytesMut,
 ) -> Result<Hello, Refusal> {
     let max_size = CONNECT_MAX.min(limits.max_packet_size as usize);
+    let mut turn = None;
     loop {
         // Whoever doesn't begin with CONNECT need not be listened to any longer.
         if input.first().is_some_and(|byte| byte >> 4 != 1) {
@@ -176,12 +182,19 @@ async fn handshake<R: AsyncRead + Unpin>(
                 let length = frame.bytes.len();
                 let hello = connect::read(frame, limits);
                 input.advance(length);
+                if length > CONNECT_USUAL {
+                    // The memory would stay for as long as the client says nothing more.
+                    *input = BytesMut::from(&input[..]);
+                }
                 return hello;
             }
             Ok(None) => {}
             Err(fault) => {
                 return Err(Refusal { limit: fault.limit, ..Refusal::silent(ConnectRefusal::TooLarge, fault.why) });
             }
+        }
+        if turn.is_none() && input.len() >= CONNECT_USUAL {
+            turn = broker.large_connects.acquire().await.ok();
         }
         input.reserve(READ_MIN);
         match read.read_buf(input).await {

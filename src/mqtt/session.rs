@@ -188,6 +188,25 @@ impl Session {
         is_present.then(|| state.client.rights.clone())
     }
 
+    /// The connection has gone: nobody reads the queue any more, and no publisher waits for it.
+    ///
+    /// Retained messages that were still to come stay as far as the queue's bounds allow: the store may replace them, and
+    /// then this session alone keeps them in memory.
+    pub(super) fn detach(&self, state: &mut State) {
+        state.link = None;
+        self.gate.open();
+        let fleeting = state.backlog.drop_fleeting();
+        self.metrics.dropped(Drop::Offline, fleeting as u64);
+        if state.backlog.len() > 0
+            && let Some(limit) = self.no_room(state, state.backlog.bytes())
+        {
+            self.metrics.dropped(Drop::QueueFull, state.backlog.len() as u64);
+            self.metrics.limit_hit(limit);
+            state.backlog = Queue::default();
+        }
+        self.settle(state);
+    }
+
     /// Takes up to `most` packets, and about `most_bytes`, to send into `out`; says whether there are more.
     ///
     /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
@@ -403,11 +422,6 @@ impl Session {
     pub(super) fn is_full(&self) -> bool {
         let state = self.state.lock();
         state.queue.len() >= self.limits.queue_messages || state.queue.bytes() >= self.limits.queue_bytes
-    }
-
-    /// Nobody reads the queue any more: no publisher waits for it.
-    pub(super) fn open_gate(&self) {
-        self.gate.open();
     }
 }
 

@@ -136,9 +136,8 @@ impl Broker {
         if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
             return None;
         }
-        state.link = None;
+        session.detach(&mut state);
         self.client_went(session.client_id());
-        session.open_gate();
         let (Ending::Graceful { expiry_ms } | Ending::WithWill { expiry_ms }) = how;
         if matches!(how, Ending::Graceful { .. }) {
             state.terms.will = None;

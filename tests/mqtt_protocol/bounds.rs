@@ -132,3 +132,65 @@ fn a_will_comes_last() {
         watcher.expect_message("offline");
     }
 }
+
+/// Nobody knows them yet: what they send of a CONNECT must not fill the memory, nor keep others out.
+#[test]
+fn half_a_large_connect_is_not_read_of_everybody_at_once() {
+    const HALF: usize = 900_000;
+    let broker = Broker::start(|settings| settings.limits.connect_timeout = Duration::from_secs(600));
+    let received = || metric(broker.http, "dockgate_network_bytes_received_total", "");
+    let half = [&[0x10, 0xf0, 0xff, 0x3f][..], &Connect::new(V311, "large").bytes()[2..], &[0; HALF]].concat();
+    let silent: Vec<_> = (0..40)
+        .map(|_| {
+            let mut socket = std::net::TcpStream::connect(broker.mqtt).expect("the broker accepts");
+            socket.set_nonblocking(true).expect("a socket can do that");
+            // As much as the system takes.
+            let _would_block = std::io::Write::write(&mut socket, &half);
+            socket
+        })
+        .collect();
+    eventually("some of it is read", || received() >= 16.0 * 100_000.0);
+    Wire::clean(broker.mqtt, V5, "small").expect_alive();
+    assert!(received() < 17.0 * HALF as f64, "of 40 times {HALF} bytes {} are read", received());
+    drop(silent);
+    let mut large = Connect::new(V5, "large").login("user", &"x".repeat(60_000));
+    large = large.will("t", &"y".repeat(60_000));
+    Wire::connect(broker.mqtt, &large).expect_alive();
+}
+
+/// The store may get other ones while the client is away; then its session alone would keep them in memory.
+#[test]
+fn retained_messages_wait_for_an_absent_client_only_as_its_queue_would() {
+    const SIZE: usize = 100_000;
+    let broker = Broker::start(|settings| {
+        settings.limits.max_packet_size = 200_000;
+        settings.limits.queue_bytes = 2_000_000;
+    });
+    let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
+    let mut fill = |topics: std::ops::Range<u16>| {
+        for topic in topics {
+            publisher.publish(&Publish::new(&format!("r/{topic}"), [b'x'; SIZE]).qos(1, 1).retain());
+        }
+    };
+    let go = |id: &str| {
+        let mut client = Wire::connect(broker.mqtt, &Connect::persistent(V311, id));
+        client.send(&subscribe(V311, 7, &[], &[("r/+", 1)]));
+        assert!(matches!(client.next(), Answer::Suback(..)));
+        client.vanish();
+        eventually("it has gone", || metric(broker.http, "dockgate_connections", "3.1.1") == 1.0);
+    };
+    // Within the bounds they wait.
+    fill(0..10);
+    go("few");
+    assert_eq!(metric(broker.http, "dockgate_limit_hits_total", "queue_bytes"), 0.0);
+    let (mut few, present) = Wire::resume(broker.mqtt, &Connect::persistent(V311, "few").resuming());
+    assert!(present);
+    for _ in 0..10 {
+        assert!(few.expect_publish().retain);
+    }
+    few.leave();
+    // Beyond them they do not.
+    fill(10..100);
+    go("many");
+    eventually("they are dropped", || metric(broker.http, "dockgate_limit_hits_total", "limit=\"queue_bytes\"") >= 1.0);
+}

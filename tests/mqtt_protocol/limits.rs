@@ -1,5 +1,7 @@
 //! Every limit: what is over it gets its reason code, and is counted under the name of its setting.
 
+use std::time::{Duration, Instant};
+
 use super::common::property::{TOPIC_ALIAS, TOPIC_ALIAS_MAXIMUM, user};
 use super::common::{
     Answer, Broker, Connect, Publish, V5, V311, Value, Wire, eventually, metric, other_broker, subscribe,
@@ -174,6 +176,26 @@ fn a_client_that_is_too_fast_is_read_more_slowly_and_loses_nothing() {
         // Its own answers wait, too; it is not disconnected.
         fast.expect_alive();
     }
+}
+
+/// Hundreds of small packets come in one read.
+#[test]
+fn a_burst_in_one_segment_is_no_way_around_the_rate_and_its_wait_is_no_silence() {
+    let broker = Broker::start(|settings| settings.limits.messages_per_second = 20);
+    let mut reader = Wire::subscriber(broker.mqtt, "reader", &[("fast", 0)]);
+    let mut burst = Connect::new(V311, "fast").keep_alive(1).bytes();
+    burst.extend((10..100).flat_map(|n| Publish::new("fast", n.to_string()).bytes(V311)));
+    let mut fast = Wire::open(broker.mqtt, V311);
+    let began = Instant::now();
+    fast.send(&burst);
+    for number in 10..100 {
+        assert_eq!(reader.expect_publish().text(), number.to_string());
+        if number == 50 {
+            assert!(began.elapsed() > Duration::from_millis(900), "a second's worth, and then no more than the rate");
+        }
+    }
+    assert!(matches!(fast.next(), Answer::Connack(_)));
+    fast.expect_alive();
 }
 
 #[test]

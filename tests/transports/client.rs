@@ -114,6 +114,14 @@ impl Client {
         }
     }
 
+    /// What lies under the frames, or the bytes.
+    pub(crate) fn into_socket(self) -> Socket {
+        match self.way {
+            Way::Bytes(socket) => socket,
+            Way::WebSocket(stream) => stream.into_inner(),
+        }
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).await.expect("the broker reads");
     }

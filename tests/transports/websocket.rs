@@ -364,3 +364,15 @@ async fn what_the_broker_says_last_arrives_before_its_close() {
     assert!(matches!(client.next().await, Answer::Disconnect(0x8b, _)));
     client.expect_closed().await;
 }
+
+/// Frames without a byte of MQTT in them are no packets, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_frames_without_end_do_not_keep_a_connection_alive() {
+    let broker = broker();
+    let mut client = client(&broker).await;
+    assert_eq!(client.try_connect(&Connect::new(V311, "flood").keep_alive(1)).await, Some(0));
+    let mut socket = client.into_socket();
+    let flood: Vec<u8> = [0x82, 0x80, 0, 0, 0, 0].repeat(50_000);
+    soon("a close", async { while socket.write_all(&flood).await.is_ok() {} }).await;
+    eventually("it is counted", || metric(broker.http, "dockgate_disconnects_total", "reason=\"keep_alive\"") == 1.0);
+}

@@ -26,6 +26,8 @@ const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 const FRAME: usize = (16 << 10) - 4;
 /// A client may gather many packets in one frame: it may be so large even where a packet may not.
 const FRAME_FROM_CLIENT: usize = 64 << 10;
+/// Reads without a byte of MQTT in them (pings, empty frames), after which the connection looks at its deadlines first.
+const IDLE_READS: usize = 16;
 
 /// Answers the upgrade request (RFC 6455, 4.2), whose headers tungstenite bounds to 64 KiB.
 pub(crate) async fn accept<S>(
@@ -202,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
+        for _ in 0..IDLE_READS {
             if let Some(end) = self.reader.end {
                 return self.end(cx, end);
             }
@@ -222,6 +224,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+        // Who sends nothing else for ever would use up the task's budget here, without which its timers do not run.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
