@@ -43,6 +43,8 @@ pub struct Broker {
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
     pub(super) account: Arc<Account>,
+    /// Bytes of packets that have not come as a whole.
+    pub(super) unfinished: Arc<Account>,
     keys: AtomicU64,
     /// Counts the versions of the access rules, so that connections notice a new one.
     pub(super) rules_version: AtomicU64,
@@ -101,6 +103,7 @@ impl Broker {
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
             account: Arc::new(Account::new(limits_total)),
+            unfinished: Arc::new(Account::new(limits_total / 2)),
             keys: AtomicU64::new(1),
             rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),

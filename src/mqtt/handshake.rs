@@ -1,8 +1,10 @@
 //! From an accepted socket to a connection: CONNECT in time, a session, CONNACK; and the good-bye at the end.
 
+use super::account::Unfinished;
 use super::broker::Broker;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
+use super::fault::Fault;
 use super::listener::Arrival;
 use super::session::Client;
 use super::sessions::{Joined, NoSession};
@@ -165,6 +167,7 @@ async fn handshake<R: AsyncRead + Unpin>(
     input: &mut BytesMut,
 ) -> Result<Hello, Refusal> {
     let max_size = CONNECT_MAX.min(limits.max_packet_size as usize);
+    let mut unfinished = Unfinished::new(&broker.unfinished);
     loop {
         // Whoever doesn't begin with CONNECT need not be listened to any longer.
         if input.first().is_some_and(|byte| byte >> 4 != 1) {
@@ -177,10 +180,9 @@ async fn handshake<R: AsyncRead + Unpin>(
                 input.advance(length);
                 return hello;
             }
-            Ok(None) => {}
-            Err(fault) => {
-                return Err(Refusal { limit: fault.limit, ..Refusal::silent(ConnectRefusal::TooLarge, fault.why) });
-            }
+            Ok(None) if unfinished.has_room(input.len()) => {}
+            Ok(None) => return Err(too_large(Fault::UNFINISHED)),
+            Err(fault) => return Err(too_large(fault)),
         }
         input.reserve(READ_MIN);
         match read.read_buf(input).await {
@@ -188,4 +190,8 @@ async fn handshake<R: AsyncRead + Unpin>(
             Ok(bytes) => broker.metrics.bytes_in(bytes as u64),
         }
     }
+}
+
+fn too_large(fault: Fault) -> Refusal {
+    Refusal { limit: fault.limit, ..Refusal::silent(ConnectRefusal::TooLarge, fault.why) }
 }
