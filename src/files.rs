@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::mqtt::Broker;
 use crate::mqtt::listener::Entrance;
 use crate::mqtt::transport::crowd::Crowd;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the files hold, ready for use.
@@ -28,9 +29,9 @@ impl Files {
     pub fn open(settings: &Settings) -> Result<Self, Vec<Flaw>> {
         let (mut flaws, mut warnings, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
         let crowd = Crowd::new(&settings.limits);
-        for listener in &settings.listeners {
+        for (index, listener) in settings.listeners.iter().enumerate() {
             let door = Door { anonymous: settings.admits_anonymous(listener), role: listener.role };
-            match Entrance::open(listener, &settings.limits, door, crowd.clone()) {
+            match Entrance::open((index, listener), &settings.limits, door, crowd.clone()) {
                 Ok((entrance, unwise)) => {
                     entrances.push(Arc::new(entrance));
                     warnings.extend(unwise);
@@ -57,26 +58,33 @@ impl Files {
 pub struct Reloader {
     broker: Arc<Broker>,
     access: Arc<Access>,
-    entrances: Arc<[Arc<Entrance>]>,
+    /// Each with the address that it is bound to.
+    entrances: Arc<[(SocketAddr, Arc<Entrance>)]>,
 }
 
 impl Reloader {
-    pub(crate) fn new(broker: Arc<Broker>, access: Arc<Access>, entrances: &[Arc<Entrance>]) -> Self {
-        Self { broker, access, entrances: entrances.into() }
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        access: Arc<Access>,
+        entrances: impl IntoIterator<Item = (SocketAddr, Arc<Entrance>)>,
+    ) -> Self {
+        Self { broker, access, entrances: entrances.into_iter().collect() }
     }
 
     /// Reads them, and checks every session by the new rules. A file that cannot be used changes nothing, and the log says
     /// why. It waits for the disk.
     pub fn reload(&self) {
-        for entrance in &self.entrances[..] {
+        for (address, entrance) in &self.entrances[..] {
             match entrance.reload() {
                 None => {}
                 Some(Ok(warnings)) => {
                     warn_of(&warnings);
                     let protocol = entrance.protocol.as_str();
-                    tracing::info!(protocol, "certificate and key are read again, for connections from now on");
+                    tracing::info!(protocol, %address, "certificate and key are read again, for connections from now on");
                 }
-                Some(Err(flaws)) => report(&flaws, "the listener's old certificate and key stay in force"),
+                Some(Err(flaws)) => {
+                    report(&flaws, &format!("the old certificate and key of the listener on {address} stay in force"));
+                }
             }
         }
         match self.access.reload() {

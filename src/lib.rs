@@ -13,7 +13,7 @@
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
 //! - [`sim`]: a simulated dock and backend, and the demo.
-//! - [`message`], [`tree`], [`clock`]: what several rooms use.
+//! - [`message`], [`tree`], [`clock`], [`secret`]: what several rooms use.
 
 pub mod access;
 pub mod clock;
@@ -28,6 +28,7 @@ pub mod message;
 pub mod metrics;
 pub mod mqtt;
 pub mod route;
+pub mod secret;
 pub mod server;
 pub mod sim;
 pub mod tree;

@@ -22,7 +22,7 @@ const RETAIN: u8 = 0b100;
 pub const NEVER: u64 = u64::MAX;
 
 /// What a message is made of, borrowed from wherever it stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Parts<'a> {
     /// Quality of service of the publish.
     pub qos: QoS,
@@ -174,6 +174,18 @@ impl Message {
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         self.0[at..at + N].try_into().expect("N bytes")
+    }
+}
+
+impl std::fmt::Debug for Parts<'_> {
+    /// Never prints the payload: it may hold credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("topic", &self.topic)
+            .field("qos", &self.qos.value())
+            .field("retain", &self.retain)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
     }
 }
 

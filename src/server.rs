@@ -160,7 +160,8 @@ impl Server {
     /// What reads the files again while the broker runs.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
-        Reloader::new(self.broker.clone(), self.access.clone(), &self.entrances)
+        let entrances = self.mqtt_addresses.iter().copied().zip(self.entrances.iter().cloned());
+        Reloader::new(self.broker.clone(), self.access.clone(), entrances)
     }
 
     /// Where MQTT clients connect, in the order of the settings.

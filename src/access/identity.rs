@@ -1,6 +1,6 @@
 //! Who a connection is.
 
-use super::secret::Secret;
+use crate::secret::Secret;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;

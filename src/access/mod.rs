@@ -3,7 +3,7 @@
 //! [`Access`] holds one version of the rules at a time; [`Access::reload`] reads their files again and swaps them as a whole.
 //! `identity` is who a client is, `authentication` whether it is, by the file that `password` reads. What it may do is its
 //! `rights`, which follow from `policy`: the ACL file (`acl`) and the `roles`, one of which is `dock`; `topology` is which
-//! aircraft belong to it. `secret` is what must never be printed.
+//! aircraft belong to it.
 
 pub mod acl;
 mod authentication;
@@ -13,14 +13,13 @@ pub mod password;
 pub mod policy;
 pub mod rights;
 pub mod roles;
-pub mod secret;
 pub mod topology;
 
+pub use crate::secret::Secret;
 pub use identity::{Denied, Door, Identity, Login, Proof, Role, SerialNumber, Standing};
 pub use policy::Policy;
 pub use rights::{GatewayRights, Reading, Rights};
 pub use roles::Roles;
-pub use secret::Secret;
 pub use topology::Topology;
 
 use arc_swap::ArcSwap;

@@ -36,6 +36,12 @@ pub(super) fn explain(key: &str, kind: &Kind) -> (String, String) {
             };
             (format!("this must be {fits}"), remedy.to_owned())
         }
+        Kind::Message(fault) if key.ends_with(".origins") => (
+            fault.clone(),
+            "give what a browser says of it, scheme://host or scheme://host:port and nothing behind, such as \
+             \"https://ops.example\"; or \"null\" for pages without an origin, or \"*\" for any"
+                .to_owned(),
+        ),
         _ if key.ends_with("bind") => (
             "this is not an address with a port".to_owned(),
             "give one, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\" (a name will not do)".to_owned(),

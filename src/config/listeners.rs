@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::flaw::Flaws;
-use super::{Listener, Settings};
+use super::{Listener, Origin, Settings};
 
 pub(super) fn flaws(settings: &Settings, found: &mut Flaws) {
     if settings.listeners.is_empty() {
@@ -14,6 +14,7 @@ pub(super) fn flaws(settings: &Settings, found: &mut Flaws) {
         let key = format!("listeners[{index}]");
         address(&key, listener, &mut taken, found);
         tls(&key, listener, found);
+        origins(&key, listener, found);
         leave(&key, listener, settings, found);
     }
 }
@@ -74,6 +75,26 @@ fn tls(key: &str, listener: &Listener, found: &mut Flaws) {
             "give client_ca = \"…\", a PEM file, or delete this",
         );
     }
+}
+
+/// Web pages open WebSockets and nothing else.
+fn origins(key: &str, listener: &Listener, found: &mut Flaws) {
+    if !listener.origins.is_empty() && !listener.protocol.is_websocket() {
+        let protocol = listener.protocol.as_str();
+        let websocket = if listener.protocol.is_tls() { "wss" } else { "ws" };
+        found.push(
+            &format!("{key}.origins"),
+            shown(&listener.origins),
+            format!("no web page can speak protocol = \"{protocol}\", so this would have no effect"),
+            format!("set protocol = \"{websocket}\", or delete this"),
+        );
+    }
+}
+
+/// Origins as they could have been written.
+pub(super) fn shown(origins: &[Origin]) -> String {
+    let texts: Vec<_> = origins.iter().map(Origin::to_string).collect();
+    format!("{texts:?}")
 }
 
 /// A listener that others reach must say who may use it.

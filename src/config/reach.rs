@@ -16,6 +16,14 @@ impl Listener {
     pub fn is_reached_by_others(&self) -> bool {
         !is_local(self.bind) || self.proxy_protocol
     }
+
+    /// Whether of the web pages only those that this machine serves may open a WebSocket here: where it needs no name to come
+    /// in and only this machine reaches, any page that somebody on it looks at could speak to the broker. `anonymous`:
+    /// clients without a name are let in. `origins` says otherwise.
+    #[must_use]
+    pub fn admits_local_pages_only(&self, anonymous: bool) -> bool {
+        anonymous && self.protocol.is_websocket() && self.origins.is_empty() && !self.is_reached_by_others()
+    }
 }
 
 impl Settings {
@@ -39,6 +47,11 @@ impl Settings {
 
     /// Whether any client can prove its user name.
     pub(super) fn proves_names(&self) -> bool {
-        self.access.password_file.is_some() || self.listeners.iter().any(|listener| listener.client_ca.is_some())
+        self.listeners.iter().any(|listener| self.proves_names_at(listener))
+    }
+
+    /// Whether a client of this listener can.
+    pub(super) fn proves_names_at(&self, listener: &Listener) -> bool {
+        self.access.password_file.is_some() || listener.client_ca.is_some()
     }
 }

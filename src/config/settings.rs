@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::size;
+use super::{Origin, size};
 use crate::access::{Role, Roles, SerialNumber, Sources};
 use crate::ledger::{Policy, Rules, Scope};
 
@@ -83,6 +83,10 @@ pub struct Listener {
     /// Whether every connection begins with a PROXY protocol v2 header, which says who the client is.
     #[serde(default)]
     pub proxy_protocol: bool,
+    /// Whose web pages may open a WebSocket here. None listed is any, but those of this machine alone where
+    /// [`Listener::admits_local_pages_only`]. Clients that are no browsers are not asked.
+    #[serde(default)]
+    pub origins: Vec<Origin>,
     /// Whether clients without a user name may connect here; if it is not given, `access.allow_anonymous` counts.
     #[serde(default)]
     pub allow_anonymous: Option<bool>,
@@ -106,6 +110,7 @@ impl Listener {
             client_ca: None,
             require_client_cert: false,
             proxy_protocol: false,
+            origins: Vec::new(),
             allow_anonymous: None,
             role: None,
             limits: ListenerLimits::default(),

@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::flaw::{Flaw, Flaws};
-use super::{Listener, SerialNumber, Settings, is_local, machine, size};
+use super::listeners::shown;
+use super::{Listener, Origin, Roles, SerialNumber, Settings, is_local, machine, size};
 use crate::access::Role;
 
 /// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
@@ -54,6 +55,9 @@ fn of_listener(key: &str, listener: &Listener, settings: &Settings, found: &mut 
             "give access.password_file and delete allow_anonymous, or keep it inside a network that you trust",
         );
     }
+    if listener.is_reached_by_others() {
+        rights(key, listener, settings, found);
+    }
     if listener.proxy_protocol && !is_local(listener.bind) {
         found.push(
             &format!("{key}.proxy_protocol"),
@@ -73,12 +77,44 @@ fn of_listener(key: &str, listener: &Listener, settings: &Settings, found: &mut 
             "give access.password_file or client_ca, or delete this listener",
         );
     }
+    let any_page = [Origin::Any, Origin::Null].iter().any(|origin| listener.origins.contains(origin));
+    if any_page && settings.admits_anonymous(listener) && !listener.is_reached_by_others() {
+        found.push(
+            &format!("{key}.origins"),
+            shown(&listener.origins),
+            "whatever web page somebody on this machine looks at may speak to the broker (any page can have the origin null)",
+            "list the origins of your own pages, or give access.password_file and delete allow_anonymous",
+        );
+    }
     if let Some(path) = listener.tls_key.as_deref() {
         secret(&format!("{key}.tls_key"), path, found);
     }
     if let Some(size) = listener.limits.max_packet_size {
         let of_docks = !matches!(listener.role, Some(Role::Backend | Role::Observer));
         packet_size(&format!("{key}.limits.max_packet_size"), size, of_docks, found);
+    }
+}
+
+/// What those who come from other machines may do, as far as that is for their listener to say.
+fn rights(key: &str, listener: &Listener, settings: &Settings, found: &mut Flaws) {
+    let key = format!("{key}.role");
+    let access = &settings.access;
+    match listener.role {
+        // The dock is the one that the client identifier names.
+        Some(Role::Dock) if settings.admits_anonymous(listener) => found.push(
+            &key,
+            "\"dock\"",
+            format!("whoever reaches {} may call itself any dock, without a password", listener.bind),
+            "give each dock a user name, its serial number, in access.password_file, and delete allow_anonymous",
+        ),
+        None if settings.proves_names_at(listener) && access.acl_file.is_none() && access.roles == Roles::default() => {
+            found.missing(
+                &key,
+                format!("there are no rules, so every user who comes in by {} may do everything", listener.bind),
+                "give access.roles, access.acl_file, or role = \"…\" here",
+            );
+        }
+        _ => {}
     }
 }
 

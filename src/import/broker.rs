@@ -165,6 +165,11 @@ impl Broker {
         if settings.admits_anonymous(&listener) != anonymous {
             listener.allow_anonymous = Some(anonymous);
         }
+        if listener.admits_local_pages_only(anonymous) {
+            let pages = "to Mosquitto, any web page that somebody on this machine looks at may speak; here only those of this \
+                         machine may, and those that you list in origins";
+            from.lost.push(pages.to_owned());
+        }
         if own.is_none() && !local_only && files.password_file.is_none() && listener.client_ca.is_none() {
             let said = "allow_anonymous is not given: Mosquitto 2 lets nobody in here, Mosquitto 1 everybody";
             from.lost.push(said.to_owned());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::options::{lost, shown};
 use super::source::Line;
-use crate::config::{self, Protocol};
+use crate::config::{self, Origin, Protocol};
 
 /// Who gets in and may do what.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +60,8 @@ pub(super) struct Listener {
     identity: Option<Line>,
     crlfile: Option<Line>,
     proxy_protocol: bool,
+    /// `websockets_origin`: whose web pages Mosquitto 2.1 takes.
+    origins: Vec<Line>,
     pub(super) max_connections: Option<usize>,
     pub(super) topic_aliases: Option<u16>,
     pub(super) security: Security,
@@ -85,6 +87,7 @@ impl Listener {
             identity: None,
             crlfile: None,
             proxy_protocol: false,
+            origins: Vec::new(),
             max_connections: None,
             topic_aliases: None,
             security: Security::default(),
@@ -174,6 +177,7 @@ impl Listener {
                 self.lost.push(format!("{}: [::] takes IPv4 clients too; give one IPv6 address if not", shown(line)));
             }
             ("socket_domain", "ipv4" | "ipv6", _) => {}
+            ("websockets_origin", ..) if given.is_some() => self.origins.push(line.clone()),
             ("enable_proxy_protocol", "2", _) => self.proxy_protocol = true,
             ("accept_protocol_versions", ..) if ["3", "4", "5"].iter().all(|version| line.value.contains(version)) => {}
             ("enable_proxy_protocol", ..) => {
@@ -215,6 +219,7 @@ impl Listener {
         let mut listener = config::Listener::new(protocol, SocketAddr::new(ip, self.port));
         listener.proxy_protocol = self.proxy_protocol;
         listener.limits.connections = self.max_connections;
+        self.origins(&mut listener);
         if tls {
             listener.tls_cert = self.certfile.clone().map(PathBuf::from);
             listener.tls_key = self.keyfile.clone().map(PathBuf::from);
@@ -225,6 +230,24 @@ impl Listener {
                 .extend(lines.map(|line| format!("{}: it has no effect without certfile and keyfile", shown(line))));
         }
         listener
+    }
+
+    /// Mosquitto compares them as text, and takes any page if there are none.
+    fn origins(&mut self, listener: &mut config::Listener) {
+        for line in &self.origins {
+            if !self.websockets {
+                self.lost.push(format!("{}: it has no effect without protocol websockets", shown(line)));
+                continue;
+            }
+            match line.value.parse() {
+                Ok(origin @ (Origin::Page(_) | Origin::Null)) => listener.origins.push(origin),
+                // To Mosquitto it is a text as any other, which no page has.
+                Ok(Origin::Any) | Err(_) => self.barred.push(format!(
+                    "{}: this is not the origin of a web page, such as https://ops.example",
+                    shown(line)
+                )),
+            }
+        }
     }
 
     /// Mosquitto asks clients for certificates only if it requires them.

@@ -223,7 +223,6 @@ pub(super) fn lost(line: &Line) -> Option<&'static str> {
         "websockets_headers_size" | "websockets_log_level" => {
             "this is about libwebsockets, which dockgate does not use"
         }
-        "websockets_origin" => "the origin of web pages is not checked",
         "auth_plugin"
         | "plugin"
         | "global_plugin"
@@ -242,7 +241,8 @@ pub(super) fn lost(line: &Line) -> Option<&'static str> {
         | "password_file"
         | "require_certificate"
         | "socket_domain"
-        | "use_identity_as_username" => "Mosquitto does not take this value",
+        | "use_identity_as_username"
+        | "websockets_origin" => "Mosquitto does not take this value",
         name if is_plugin_option(name) => "there are no plugins",
         name if scope(name) == Scope::Bridge => "there are no bridges",
         _ => "mosquitto.conf(5) does not know this option either",

@@ -56,6 +56,11 @@ fn listeners_are_carried_over_with_their_address_and_protocol() {
             "password_file /p\nlistener 1883\nenable_proxy_protocol 2\nmax_connections 50\n",
             vec![r#"protocol = "mqtt" bind = "[::]:1883" proxy_protocol = true limits.connections = 50"#],
         ),
+        (
+            "listener 9001\nwebsockets_origin https://Ops.example:443\nwebsockets_origin null\nprotocol websockets\n\
+             allow_anonymous true\n",
+            vec![r#"protocol = "ws" bind = "[::]:9001" origins = ["https://ops.example", "null"]"#],
+        ),
         // Options before the first listener are about the default listener, which there is then.
         (
             "allow_anonymous true\nmax_connections 5\nlistener 1884\nmax_connections -1\n",
@@ -134,6 +139,10 @@ fn a_listener_that_would_let_in_more_than_mosquitto_does_is_left_out_with_the_re
         ("allow_anonymous true\nlistener 1883\npsk_hint a\n", "pre-shared keys"),
         ("allow_anonymous true\nlistener 1883\nprotocol http_api\n", "does not speak it"),
         ("allow_anonymous true\nlistener 1883\nenable_proxy_protocol 1\n", "version 2 of the PROXY protocol"),
+        (
+            "allow_anonymous true\nlistener 1\nprotocol websockets\nwebsockets_origin ops.example\n",
+            "m.conf:4: websockets_origin ops.example: this is not the origin",
+        ),
         ("allow_anonymous true\nplugin /x.so\nlistener 1883\n", "m.conf:2: plugin /x.so: "),
         (
             "per_listener_settings true\nlistener 1883\nallow_anonymous true\nauth_plugin /x.so\n",
@@ -180,6 +189,32 @@ fn a_listener_that_would_let_in_more_than_mosquitto_does_is_left_out_with_the_re
         ["password_file /q: dockgate has one", "Mosquitto lets nobody in here", "acl_file /b: dockgate has one"]
     {
         assert!(text.contains(reason), "{reason}: {text}");
+    }
+}
+
+#[test]
+fn web_pages_that_mosquitto_takes_and_dockgate_does_not_are_spoken_of() {
+    for (conf, comment) in [
+        (
+            "allow_anonymous true\nlistener 1 127.0.0.1\nprotocol websockets\n",
+            "any web page that somebody on this machine",
+        ),
+        (
+            "allow_anonymous true\nlistener 1\nwebsockets_origin https://ops.example\n",
+            "m.conf:3: websockets_origin https://ops.example: it has no effect without protocol websockets",
+        ),
+    ] {
+        let (text, settings) = import(conf);
+        assert!(text.contains(comment), "{text}");
+        assert!(settings.listeners[0].origins.is_empty(), "{text}");
+    }
+    for conf in [
+        "allow_anonymous true\nlistener 1\nprotocol websockets\n",
+        "password_file /p\nlistener 1 127.0.0.1\nprotocol websockets\n",
+        "allow_anonymous true\nlistener 1 127.0.0.1\nprotocol websockets\nwebsockets_origin https://ops.example\n",
+    ] {
+        let text = import(conf).0;
+        assert!(!text.contains("any web page"), "{text}");
     }
 }
 

@@ -86,6 +86,10 @@ fn table(listener: &Listener) -> String {
             text.set(name, true);
         }
     }
+    if !listener.origins.is_empty() {
+        let origins: Vec<_> = listener.origins.iter().map(|origin| quoted(&origin.to_string()).to_string()).collect();
+        text.set("origins", format!("[{}]", origins.join(", ")));
+    }
     if let Some(anonymous) = listener.allow_anonymous {
         text.set("allow_anonymous", anonymous);
     }

@@ -136,7 +136,8 @@ labels! {
         NotConnect = "not_connect",
         /// CONNECT did not come in time.
         Timeout = "timeout",
-        /// The TLS or WebSocket handshake failed.
+        /// No PROXY header came where there has to be one, the TLS or WebSocket handshake failed, or the web page was one of
+        /// those that may not come in.
         Handshake = "handshake",
         /// The socket closed before CONNECT was whole.
         Closed = "closed",

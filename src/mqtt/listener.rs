@@ -7,6 +7,7 @@ use super::broker::Broker;
 use super::handshake;
 use super::transport::crowd::{Crowd, Crowds, Place};
 use super::transport::flushed::Flushed;
+use super::transport::origins::Origins;
 use super::transport::tls::Tls;
 use super::transport::{Refused, proxy, websocket};
 use crate::access::{Door, Flaw};
@@ -37,18 +38,19 @@ pub struct Entrance {
     /// What the access rules are to know of it.
     pub door: Door,
     proxy_protocol: bool,
+    origins: Origins,
     tls: Option<Tls>,
     crowds: Crowds,
 }
 
 impl Entrance {
-    /// Reads the listener's files, if it has any; also says what is unwise about them. `all` is the crowd of all listeners
-    /// together, whose limits are `limits`.
+    /// Reads the files of the listener with this place in the settings, if it has any; also says what is unwise about them.
+    /// `all` is the crowd of all listeners together, whose limits are `limits`.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn open(
-        listener: &Listener,
+        (index, listener): (usize, &Listener),
         limits: &Limits,
         door: Door,
         all: Arc<Crowd>,
@@ -59,8 +61,9 @@ impl Entrance {
         };
         let limits = Arc::new(listener.limits.over(limits));
         let crowds = Crowds { all, own: Crowd::new(&limits) };
+        let origins = Origins::of(listener, index, door.anonymous);
         let (protocol, proxy_protocol) = (listener.protocol, listener.proxy_protocol);
-        Ok((Self { protocol, limits, door, proxy_protocol, tls, crowds }, warnings))
+        Ok((Self { protocol, limits, door, proxy_protocol, origins, tls, crowds }, warnings))
     }
 
     /// Reads the TLS files again, for connections from now on; `None` if there are none. If anything is wrong with them,
@@ -195,7 +198,8 @@ impl Arrival {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let most = self.entrance.limits.max_packet_size as usize;
-        self.step(broker, Box::pin(websocket::accept(stream, most, broker.metrics.clone()))).await
+        self.step(broker, Box::pin(websocket::accept(stream, &self.entrance.origins, most, broker.metrics.clone())))
+            .await
     }
 }
 

@@ -12,11 +12,12 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use rmqtt_codec::v5::{Disconnect, SubscriptionOptions};
 use rmqtt_codec::{v3, v5};
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use tokio_util::codec::Decoder;
 
 /// One packet as it lies in the read buffer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Frame<'a> {
     /// Packet type and flags.
     pub(super) first_byte: u8,
@@ -24,6 +25,16 @@ pub(super) struct Frame<'a> {
     pub(super) bytes: &'a [u8],
     /// The body: variable header and payload.
     pub(super) body: &'a [u8],
+}
+
+impl fmt::Debug for Frame<'_> {
+    /// Never prints its bytes: they may hold a password or credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("first_byte", &self.first_byte)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Finds the first whole packet in `buffer`; `None` while it is not all there.
@@ -75,7 +86,6 @@ pub(super) enum Packet<'a> {
 }
 
 /// A PUBLISH, borrowed from the read buffer.
-#[derive(Debug)]
 pub(super) struct Publish<'a> {
     /// Quality of service.
     pub(super) qos: QoS,
@@ -89,6 +99,18 @@ pub(super) struct Publish<'a> {
     pub(super) properties: Properties<'a>,
     /// Application payload.
     pub(super) payload: &'a [u8],
+}
+
+impl fmt::Debug for Publish<'_> {
+    /// Never prints the payload: it may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publish")
+            .field("topic", &self.topic)
+            .field("qos", &self.qos)
+            .field("packet_id", &self.packet_id)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A SUBSCRIBE of any version; MQTT 3 has the default options.

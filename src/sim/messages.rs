@@ -6,6 +6,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::secret::{Secret, exposed};
+
 /// `thing/product/{gateway}/services`: commands to the dock.
 pub fn services(gateway: &str) -> String {
     format!("thing/product/{gateway}/services")
@@ -197,13 +199,16 @@ pub struct StartRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// The key's name.
-    pub access_key_id: String,
+    #[serde(with = "exposed")]
+    pub access_key_id: Secret,
     /// The key.
-    pub access_key_secret: String,
+    #[serde(with = "exposed")]
+    pub access_key_secret: Secret,
     /// Milliseconds since the epoch.
     pub expire: u64,
     /// The session's token.
-    pub security_token: String,
+    #[serde(with = "exposed")]
+    pub security_token: Secret,
 }
 
 /// `data.params` of a `fileupload_start` command.

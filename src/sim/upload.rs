@@ -268,10 +268,10 @@ mod tests {
         StartRequest {
             bucket: String::new(),
             credentials: Credentials {
-                access_key_id: String::new(),
-                access_key_secret: String::new(),
+                access_key_id: "".into(),
+                access_key_secret: "".into(),
                 expire: 0,
-                security_token: String::new(),
+                security_token: "".into(),
             },
             endpoint: String::new(),
             file_store_dir: String::new(),

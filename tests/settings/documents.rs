@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use dockgate::config::Settings;
+use dockgate::config::{Role, Settings};
 
-use crate::{from_file, load};
+use crate::{from_file, load, load_all};
 
 fn documented_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dockgate.toml")
@@ -86,6 +86,32 @@ fn the_examples_of_the_documented_file_can_be_used() {
     let settings = from_file(&text, &[]).unwrap();
     assert!(settings.listeners[0].tls_cert.is_some() && settings.listeners[0].limits.max_packet_size.is_some());
     assert!(settings.access.password_file.is_some());
+}
+
+/// The lines of the example of a whole file, which begins with `# Example`.
+fn example() -> String {
+    let text = documented_text();
+    let lines = text.lines().skip_while(|line| !line.starts_with("# Example")).skip(1);
+    let lines = lines.map_while(|line| line.strip_prefix('#')).map(str::trim);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_of_a_whole_file_is_one_for_docks_on_the_open_internet() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dockgate.toml");
+    std::fs::write(&file, example()).unwrap();
+    let loaded = load_all(Some(&file), &[]).unwrap();
+    assert!(loaded.warnings.is_empty(), "{loaded:#?}");
+    let [docks, backend] = &*loaded.settings.listeners else { panic!("{loaded:#?}") };
+    assert!(docks.is_reached_by_others() && !loaded.settings.admits_anonymous(docks));
+    assert_eq!((docks.role, backend.role), (Some(Role::Dock), Some(Role::Backend)));
+    // A dock in flight sends 7 messages and 6 KB a second, about three times as much with DRC.
+    let limits = docks.limits.over(&loaded.settings.limits);
+    assert!((2 * 21..1_000).contains(&limits.messages_per_second), "{limits:?}");
+    assert!((2 * 18_000..1 << 20).contains(&limits.bytes_per_second), "{limits:?}");
+    let limits = backend.limits.over(&loaded.settings.limits);
+    assert_eq!((limits.messages_per_second, limits.bytes_per_second), (0, 0), "a backend speaks for many docks");
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn a_listener_has_everything_that_is_written_for_it() {
     let text = format!(
         "[[listeners]]\nprotocol = \"wss\"\nbind = \"0.0.0.0:443\"\n{TLS}client_ca = \"ca.pem\"\n\
          require_client_cert = true\nproxy_protocol = true\nallow_anonymous = false\nrole = \"observer\"\n\
+         origins = [\"https://Ops.Example:443\", \"null\"]\n\
          [listeners.limits]\nconnections = 100\nconnections_per_address = 0\nconnect_timeout = \"3s\"\n\
          keep_alive_max = 60\nmax_packet_size = \"64 KiB\"\nsubscriptions_per_session = 5\nmessages_per_second = 6\n\
          bytes_per_second = \"7 KiB\"\n{LOCAL}"
@@ -94,6 +95,8 @@ fn a_listener_has_everything_that_is_written_for_it() {
     assert_eq!((listener.protocol, listener.role), (Protocol::Wss, Some(Role::Observer)));
     assert!(listener.require_client_cert && listener.proxy_protocol);
     assert_eq!(listener.allow_anonymous, Some(false));
+    let origins: Vec<_> = listener.origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, ["https://ops.example", "null"]);
     let limits = listener.limits.over(&settings.limits);
     assert_eq!((limits.connections, limits.connections_per_address), (100, 0));
     assert_eq!((limits.connect_timeout, limits.keep_alive_max), (Duration::from_secs(3), 60));
@@ -216,6 +219,34 @@ fn certificates_belong_to_encrypted_listeners_and_to_no_others() {
                 &[&format!("dockgate.toml:4: listeners[0].{name} = \"a\": "), &format!("protocol = \"{encrypted}\"")],
             );
         }
+    }
+}
+
+#[test]
+fn origins_are_those_of_web_pages_and_belong_to_listeners_that_web_pages_can_speak_to() {
+    let listener = |rest: &str| format!("[[listeners]]\nbind = \"127.0.0.1:1883\"\n{rest}");
+    let some = "origins = [\"https://ops.example\", \"null\", \"*\"]\n";
+    assert!(from_file(&listener(&format!("protocol = \"ws\"\n{some}")), &[]).is_ok());
+    assert!(from_file(&listener(&format!("protocol = \"wss\"\n{TLS}{some}")), &[]).is_ok());
+    for (protocol, rest, websocket) in [("mqtt", "", "ws"), ("mqtts", TLS, "wss")] {
+        assert_only_problem(
+            &listener(&format!("origins = [\"HTTPS://ops.example\"]\nprotocol = \"{protocol}\"\n{rest}")),
+            &[],
+            &[
+                "dockgate.toml:3: listeners[0].origins = [\"https://ops.example\"]: no web page can speak protocol = ",
+                &format!("set protocol = \"{websocket}\", or delete this"),
+            ],
+        );
+        assert!(from_file(&listener(&format!("protocol = \"{protocol}\"\n{rest}origins = []\n")), &[]).is_ok());
+    }
+    for (given, part) in [
+        ("[\"https://ops.example/\"]", "\"https://ops.example/\" is not the origin of a web page; give "),
+        ("[\"https://a.example\", \"b.example\"]", ": \"b.example\" is not the origin of a web page; give "),
+        ("[5]", "this must be text"),
+        ("\"https://ops.example\"", "this must be a list of texts"),
+    ] {
+        let text = listener(&format!("protocol = \"ws\"\norigins = {given}\n"));
+        assert_only_problem(&text, &[], &["dockgate.toml:4: listeners[0].origins = ", part]);
     }
 }
 

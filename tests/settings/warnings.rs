@@ -37,7 +37,7 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
              bind to 127.0.0.1, or let only a proxy that asks for one reach it"]
     );
     let tls = "tls_cert = \"a\"\ntls_key = \"closed\"\n";
-    let passwords = "[access]\npassword_file = \"closed\"\n";
+    let passwords = "[access]\npassword_file = \"closed\"\nacl_file = \"acl\"\n";
     for (listener, rest, expected) in [
         ("bind = \"0.0.0.0:1\"\n", passwords, &["toml:1: listeners[0].protocol = \"mqtt\": 0.0.0.0:1 is reached"][..]),
         ("bind = \"0.0.0.0:1\"\nprotocol = \"ws\"\n", passwords, &["toml:3: listeners[0].protocol = \"ws\": "]),
@@ -60,6 +60,14 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
             &["unencrypted", "toml:3: listeners[0].proxy_protocol = true: whoever reaches 10.0.0.1:1 past the proxy"],
         ),
         ("bind = \"127.0.0.1:1\"\nallow_anonymous = false\n", "", &["allow_anonymous = false: nobody can get in"]),
+        (
+            "bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"null\"]\n",
+            "",
+            &["toml:4: listeners[0].origins = [\"null\"]: whatever web page somebody on this machine looks at"],
+        ),
+        ("bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"*\"]\n", "", &["origins = [\"*\"]: whatever web"]),
+        ("bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"https://ops.example\"]\n", "", &[]),
+        ("bind = \"127.0.0.1:1\"\nprotocol = \"ws\"\norigins = [\"*\"]\n", passwords, &[]),
         (
             "bind = \"127.0.0.1:1\"\nlimits = { max_packet_size = 4096 }\n",
             "",
@@ -90,6 +98,33 @@ fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
         ),
     ] {
         assert_warnings(text, &[part]);
+    }
+}
+
+#[test]
+fn docks_that_prove_nothing_and_users_without_rules_are_warned_about_where_others_come_in() {
+    let tls = "protocol = \"mqtts\"\ntls_cert = \"a\"\ntls_key = \"closed\"\n";
+    let passwords = "[access]\npassword_file = \"closed\"\n";
+    let any_dock = "toml:6: listeners[0].role = \"dock\": whoever reaches 0.0.0.0:1 may call itself any dock";
+    let no_rules =
+        "toml:1: listeners[0].role: there are no rules, so every user who comes in by 0.0.0.0:1 may do everything";
+    let by_proxy = "there are no rules, so every user who comes in by 127.0.0.1:1";
+    let (others, here) = (format!("bind = \"0.0.0.0:1\"\n{tls}"), format!("bind = \"127.0.0.1:1\"\n{tls}"));
+    for (listener, rest, expected) in [
+        (&others, "role = \"dock\"\nallow_anonymous = true\n", &["without a password", any_dock][..]),
+        (&others, "role = \"dock\"\n[access]\nallow_anonymous = true\n", &["without a password", any_dock]),
+        (&others, &format!("role = \"dock\"\n{passwords}"), &[]),
+        (&others, "role = \"observer\"\nallow_anonymous = true\n", &["is let in without a password"]),
+        (&here, "role = \"dock\"\n", &[]),
+        (&others, passwords, &[no_rules]),
+        (&others, "client_ca = \"ca\"\nrequire_client_cert = true\n", &[no_rules]),
+        (&others, &format!("role = \"backend\"\n{passwords}"), &[]),
+        (&others, &format!("{passwords}acl_file = \"acl\"\n"), &[]),
+        (&others, &format!("{passwords}roles = {{ dock = [\"*\"] }}\n"), &[]),
+        (&here, passwords, &[]),
+        (&here, &format!("proxy_protocol = true\n{passwords}"), &[by_proxy]),
+    ] {
+        assert_warnings(&format!("[[listeners]]\n{listener}{rest}"), expected);
     }
 }
 

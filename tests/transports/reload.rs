@@ -94,6 +94,10 @@ async fn sighup_reads_the_files_again_and_ends_nothing() {
     authority.install(&renewed.certify(|_| ()));
     broker.hang_up();
     eventually("the log says so", || broker.log().contains("passwords and rules are read again"));
+    let address = broker.mqtt.to_string();
+    let renewal =
+        broker.log().lines().find(|line| line.contains("certificate and key are read again")).map(str::to_owned);
+    assert!(renewal.is_some_and(|line| line.contains(&address)), "{address} in {}", broker.log());
     let new = open(Protocol::Mqtts, broker.mqtt, &renewed.trust().config()).await;
     new.expect("the new certificate is there").connect("new").await;
     client.expect_alive().await;
@@ -101,6 +105,7 @@ async fn sighup_reads_the_files_again_and_ends_nothing() {
     std::fs::write(&key, "no key").expect("our own file");
     broker.hang_up();
     eventually("the log says why", || broker.log().contains("there is no private key in this file"));
+    assert!(broker.log().contains(&format!("of the listener on {address} stay in force")), "{}", broker.log());
     let new = open(Protocol::Mqtts, broker.mqtt, &renewed.trust().config()).await;
     new.expect("the new certificate is still there").connect("new").await;
     client.expect_alive().await;

@@ -1,6 +1,7 @@
 //! MQTT over WebSocket: the upgrade, and what frames may look like.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use dockgate::config::{Listener, Protocol};
@@ -11,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::client::{Client, Socket, request, soon, tcp, upgrade};
-use crate::common::{Answer, Broker, Connect, PINGREQ, Publish, V311, eventually, frame, metric};
+use crate::common::{Answer, Broker, BrokerProcess, Connect, PINGREQ, Publish, V311, eventually, frame, metric};
 
 const REFUSED: &str = "dockgate_connections_refused_total";
 
@@ -95,6 +96,98 @@ async fn another_path_is_not_found_and_another_sub_protocol_is_a_bad_request() {
         }
     }
     eventually("they are counted", || metric(broker.http, REFUSED, "reason=\"handshake\"") == 6.0);
+}
+
+/// The status of the answer to a web page of this origin, or to a client that is no browser.
+async fn knock(address: SocketAddr, origin: Option<&str>) -> u16 {
+    let mut request = request("/mqtt", Some("mqtt"));
+    if let Some(origin) = origin {
+        request.headers_mut().insert("origin", origin.parse().expect("a header"));
+    }
+    match upgrade(Box::new(tcp(address).await), request).await {
+        Ok((stream, _)) => {
+            Client::websocket(stream).connect("page").await;
+            101
+        }
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Err(other) => panic!("{origin:?}: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_comes_in_if_its_origin_is_listed() {
+    let listed = |origins: &[&str]| Listener {
+        origins: origins.iter().map(|text| text.parse().expect("an origin")).collect(),
+        allow_anonymous: Some(true),
+        ..Listener::new(Protocol::Ws, ([127, 0, 0, 1], 0).into())
+    };
+    let broker = Broker::start(|settings| {
+        settings.listeners =
+            vec![listed(&["https://ops.example", "http://10.0.0.1:8080"]), listed(&["null"]), listed(&["*"])];
+    });
+    let [some, null, any] = broker.listeners[..] else { panic!("there are three") };
+    for (address, origin, status) in [
+        (some, Some("https://ops.example"), 101),
+        (some, Some("https://OPS.example:443"), 101),
+        (some, Some("http://10.0.0.1:8080"), 101),
+        (some, None, 101),
+        (some, Some("http://ops.example"), 403),
+        (some, Some("https://ops.example:8443"), 403),
+        (some, Some("https://ops.example.evil.example"), 403),
+        (some, Some("http://localhost"), 403),
+        (some, Some("null"), 403),
+        (some, Some("*"), 403),
+        (some, Some(""), 403),
+        (null, Some("null"), 101),
+        (null, Some("https://ops.example"), 403),
+        (any, Some("https://evil.example"), 101),
+        (any, Some("null"), 101),
+        (any, Some("file://"), 101),
+    ] {
+        assert_eq!(knock(address, origin).await, status, "{origin:?}");
+    }
+    eventually("they are counted", || metric(broker.http, REFUSED, "reason=\"handshake\"") == 8.0);
+}
+
+/// Any page that somebody on this machine looks at can connect to its loopback address.
+#[tokio::test]
+async fn of_an_open_listener_of_this_machine_the_pages_of_others_stay_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let passwords = folder.path().join("passwd");
+    std::fs::write(&passwords, "").expect("our own file");
+    let open = broker();
+    let guarded = Broker::start(|settings| {
+        settings.listeners = vec![Listener::new(Protocol::Ws, ([127, 0, 0, 1], 0).into())];
+        settings.access.password_file = Some(passwords);
+    });
+    for (origin, status) in [
+        (None, 101),
+        (Some("http://localhost:3000"), 101),
+        (Some("http://127.0.0.1"), 101),
+        (Some("https://[::1]:8443"), 101),
+        (Some("https://evil.example"), 403),
+        (Some("http://localhost.evil.example"), 403),
+        (Some("null"), 403),
+    ] {
+        assert_eq!(knock(open.mqtt, origin).await, status, "{origin:?}");
+    }
+    // A page does not know the password, so it may try.
+    let mut request = request("/mqtt", Some("mqtt"));
+    request.headers_mut().insert("origin", "https://ops.example".parse().expect("a header"));
+    let (stream, _) = upgrade(Box::new(tcp(guarded.mqtt).await), request).await.expect("an upgrade");
+    assert_eq!(Client::websocket(stream).try_connect(&Connect::new(V311, "page")).await, Some(5));
+}
+
+#[tokio::test]
+async fn the_log_says_which_page_was_refused_and_how_to_let_it_in() {
+    let listeners = r#"[{bind="127.0.0.1:0"},{protocol="ws",bind="127.0.0.1:0",origins=["https://ops.example"]}]"#;
+    let broker = BrokerProcess::start(&[("DOCKGATE_LISTENERS", listeners)]);
+    assert_eq!(knock(broker.listeners[1].1, Some("https://evil.example")).await, 403);
+    eventually("it is logged", || {
+        let log = broker.log();
+        log.lines()
+            .any(|line| line.contains("https://evil.example: ") && line.contains("add it to listeners[1].origins"))
+    });
 }
 
 #[tokio::test]

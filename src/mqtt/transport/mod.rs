@@ -1,11 +1,12 @@
 //! What lies between an accepted socket and MQTT: how many may come (`crowd`), the PROXY header (`proxy`), TLS (`tls`, with
-//! its files in `certificates`) and WebSocket (`websocket`, with its `frames`). Each is a step that takes a stream and gives one, or says
+//! its files in `certificates`) and WebSocket (`websocket`, with its `frames`, for the web pages of certain `origins`). Each is a step that takes a stream and gives one, or says
 //! with [`Refused`] why not; `flushed` makes the last one safe for a connection that never flushes.
 
 pub(super) mod certificates;
 pub mod crowd;
 pub(super) mod flushed;
 mod frames;
+pub(super) mod origins;
 pub(super) mod proxy;
 pub mod tls;
 pub(super) mod websocket;

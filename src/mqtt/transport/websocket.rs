@@ -2,7 +2,9 @@
 
 use super::Refused;
 use super::frames::{self, End};
+use super::origins::Origins;
 use crate::metrics::{Limit, Metrics, ProtocolFault};
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,32 +30,39 @@ const FRAME_FROM_CLIENT: usize = 64 << 10;
 /// Answers the upgrade request (RFC 6455, 4.2), whose headers tungstenite bounds to 64 KiB.
 pub(crate) async fn accept<S>(
     mut stream: S,
+    origins: &Origins,
     max_packet_size: usize,
     metrics: Arc<Metrics>,
 ) -> Result<WebSocket<S>, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut cause = Cow::Borrowed("");
     // The result type is tungstenite's.
     #[expect(clippy::result_large_err)]
     let answer = |request: &Request, mut response: Response| {
+        let mut refuse = |status, why| {
+            cause = why;
+            refusal(status)
+        };
         if request.uri().path() != PATH {
-            return Err(refusal(StatusCode::NOT_FOUND));
+            return Err(refuse(StatusCode::NOT_FOUND, "a WebSocket for another path than /mqtt".into()));
         }
-        let protocol = choose(request).ok_or_else(|| refusal(StatusCode::BAD_REQUEST))?;
+        // RFC 6455, 4.2.2.
+        origins.admit(request.headers()).map_err(|why| refuse(StatusCode::FORBIDDEN, why))?;
+        let Some(protocol) = choose(request) else {
+            let why = "a WebSocket without the sub-protocol mqtt or mqttv3.1";
+            return Err(refuse(StatusCode::BAD_REQUEST, why.into()));
+        };
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
         Ok(response)
     };
     // Nothing may come behind the request before it is answered, so that the stream can be had back in between.
     match accept_hdr_async(&mut stream, answer).await {
         Ok(_) => {}
-        Err(Error::Http(response)) if response.status() == StatusCode::NOT_FOUND => {
-            let _gone = stream.shutdown().await;
-            return Err(Refused::handshake("a WebSocket for another path than /mqtt"));
-        }
         Err(Error::Http(_)) => {
             let _gone = stream.shutdown().await;
-            return Err(Refused::handshake("a WebSocket without the sub-protocol mqtt or mqttv3.1"));
+            return Err(Refused::handshake(cause));
         }
         Err(Error::Io(_) | Error::Protocol(ProtocolError::HandshakeIncomplete)) => {
             return Err(Refused::closed("closed in the WebSocket handshake"));

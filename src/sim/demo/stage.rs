@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::bars::Bars;
 use super::error::{DemoError, expect};
 use super::terminal::Terminal;
+use crate::secret::Secret;
 use crate::sim::messages::{
     self, BootIndex, Credentials, Event, Header, ListReply, ListedModule, Progress, StartFile, StartParams,
     StartRequest,
@@ -172,7 +173,7 @@ pub(super) fn start_request(logs: &ListReply) -> StartRequest {
         module: listed.module,
         object_key: format!("{prefix}/{}.tar", Uuid::new_v4()),
     };
-    let [access_key_id, access_key_secret, security_token] = SECRETS.map(str::to_owned);
+    let [access_key_id, access_key_secret, security_token] = SECRETS.map(Secret::from);
     StartRequest {
         bucket: "dock-logs".to_owned(),
         credentials: Credentials { access_key_id, access_key_secret, expire: now_ms() + 3_600_000, security_token },

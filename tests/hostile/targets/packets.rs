@@ -126,7 +126,7 @@ pub(crate) fn broker(limits: Limits) -> Arc<Broker> {
 /// A listener's way in, for everybody.
 pub(crate) fn entrance(listener: &Listener, limits: &Limits) -> Arc<Entrance> {
     let door = Door { anonymous: true, role: None };
-    let opened = Entrance::open(listener, limits, door, Crowd::new(limits));
+    let opened = Entrance::open((0, listener), limits, door, Crowd::new(limits));
     Arc::new(opened.expect("there is no file that could be wrong").0)
 }
 
