@@ -1,10 +1,12 @@
-//! The account of what waits in all sessions together (`limits.queue_bytes_total`).
+//! The account of what waits in all sessions together (`limits.queue_bytes_total`), and that of packets which have not come
+//! as a whole (half as much).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A connected session need not report smaller changes: the account would be the one place that all deliveries write to.
 const SLACK: usize = 4 << 10;
-/// What a session may have waiting however much the others have.
+/// What a session may have waiting, or a connection of a packet, however much the others have.
 const FAIR_SHARE: usize = 64 << 10;
 
 /// Bytes that wait in all sessions.
@@ -52,6 +54,33 @@ impl Account {
     }
 }
 
+/// What one connection has of a packet that has not come as a whole. Clients that leave their packets unfinished must not
+/// take all memory; small packets come through all the same.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    account: Arc<Account>,
+    share: Share,
+}
+
+impl Unfinished {
+    pub(super) fn new(account: &Arc<Account>) -> Self {
+        Self { account: Arc::clone(account), share: Share::default() }
+    }
+
+    /// Takes it into account that there are so many bytes now. Says whether there may be.
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        let counted = if bytes > FAIR_SHARE { bytes } else { 0 };
+        self.account.settle(&mut self.share, counted, true);
+        !self.account.is_full_for(bytes, true)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.account.settle(&mut self.share, 0, false);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +99,18 @@ mod tests {
         account.settle(&mut away, 0, false);
         assert!(!account.is_full_for(FAIR_SHARE + 1, true));
         account.settle(&mut here, 0, true);
+        assert_eq!(account.bytes.load(Relaxed), 0);
+    }
+    #[test]
+    fn unfinished_packets_have_room_together_and_give_it_back() {
+        let account = Arc::new(Account::new(300_000));
+        let (mut one, mut other) = (Unfinished::new(&account), Unfinished::new(&account));
+        assert!(one.has_room(200_000));
+        assert!(!other.has_room(100_000));
+        assert!(other.has_room(FAIR_SHARE), "a small packet");
+        drop(one);
+        assert!(other.has_room(100_000));
+        assert!(other.has_room(0));
         assert_eq!(account.bytes.load(Relaxed), 0);
     }
 }

@@ -5,6 +5,7 @@
 //! for room: that is how a fast publisher is slowed down. Packets are read and written in batches: one system call
 //! moves as many as there are.
 
+use super::account::Unfinished;
 use super::aliases::OwnAliases;
 use super::broker::Broker;
 use super::connect::Hello;
@@ -92,6 +93,7 @@ pub(super) struct Connection<R, W> {
     read: R,
     write: W,
     input: BytesMut,
+    unfinished: Unfinished,
     pub(super) output: BytesMut,
     /// Topic aliases that the client has defined.
     pub(super) aliases: AHashMap<u16, ByteString>,
@@ -128,6 +130,7 @@ where
         link: Arc<Link>,
     ) -> Self {
         let pace = Pace::new(&who.limits, Instant::now());
+        let unfinished = Unfinished::new(&broker.unfinished);
         // First the version, then the rights: they are of this one or of a later one.
         let rules_version = broker.rules_version.load(Acquire);
         let rights = session.rights(&link).unwrap_or(who.rights);
@@ -146,6 +149,7 @@ where
             read,
             write,
             input,
+            unfinished,
             output,
             aliases: AHashMap::new(),
             own_aliases: OwnAliases::new(hello.terms.topic_alias_max.min(OWN_ALIASES)),
@@ -271,7 +275,9 @@ where
         if self.input.is_empty() && self.input.capacity() > 4 * self.next_read {
             self.input = BytesMut::new();
         }
-        result.map(|()| left)
+        // What is left behind a packet that waits is not unfinished, and is bounded anyway.
+        let has_room = self.unfinished.has_room(if left { 0 } else { self.input.len() });
+        if has_room { result.map(|()| left) } else { result.and(Err(End::Fault(Fault::UNFINISHED))) }
     }
 
     /// Pauses reading if the client has sent more than it may.

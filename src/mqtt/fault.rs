@@ -45,6 +45,13 @@ impl Fault {
         limit: Some(Limit::UserProperties),
         ..Self::TOO_LARGE
     };
+    /// No room for more of a large packet (0x97).
+    pub(super) const UNFINISHED: Self = Self {
+        kind: ProtocolFault::TooLarge,
+        code: DisconnectReasonCode::QuotaExceeded,
+        why: "unfinished packets of all clients take half of limits.queue_bytes_total",
+        limit: Some(Limit::QueueBytesTotal),
+    };
     /// A topic name that is not valid (0x90).
     pub(super) const TOPIC_NAME: Self = Self {
         kind: ProtocolFault::TopicName,

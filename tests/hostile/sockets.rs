@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::common::{Connect, PINGREQ, Publish, V5, V311, VERSIONS, Wait, Wire, eventually, metric};
+use crate::common::{Answer, Connect, PINGREQ, Puback, Publish, V5, V311, VERSIONS, Wait, Wire, eventually, metric};
 use crate::ground::Ground;
 
 const MIB: usize = 1 << 20;
@@ -138,4 +138,36 @@ fn answers_that_nobody_takes_are_bounded() {
     ground.expect_unmoved();
     eventually("they are closed", || metric(ground.broker.http, "dockgate_connections", "") == 2.0);
     ground.expect_sound(120);
+}
+
+/// Large packets that lack their last byte: memory for some of them, and room for everybody's small ones.
+#[test]
+fn packets_that_are_never_finished_do_not_take_all_memory() {
+    let settings = [("DOCKGATE_LIMITS__QUEUE_BYTES_TOTAL", "64 MiB"), ("DOCKGATE_LIMITS__CONNECT_TIMEOUT", "60s")];
+    let mut ground = Ground::new(&settings);
+    let large = Publish::new("large", vec![b'x'; 4_000_000]).qos(1, 1).bytes(V5);
+    let mut unfinished = Vec::new();
+    for number in 0..60 {
+        let mut wire = Wire::connect(ground.broker.mqtt, &Connect::new(V5, &format!("slow-{number}")).keep_alive(0));
+        wire.send_to_closing(&large[..large.len() - 1]);
+        let mut early = Wire::open(ground.broker.mqtt, V5);
+        early.send_to_closing(&[0x10, 0x80, 0x80, 0x3c, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60]);
+        early.send_to_closing(&[b'x'; 900_000]);
+        unfinished.push((wire, early));
+    }
+    ground.expect_sound(120);
+    // 32 MiB is eight of them.
+    let told = unfinished.iter_mut().filter_map(|(wire, _)| match wire.wait(Duration::from_millis(100)) {
+        Wait::Nothing => None,
+        Wait::Answer(Answer::Disconnect(code, _)) => Some(code),
+        other => panic!("{other:?}"),
+    });
+    let told: Vec<u8> = told.collect();
+    assert!(told.len() >= 50 && told.iter().all(|code| *code == 0x97), "{told:02x?}");
+    drop(unfinished);
+    eventually("a large packet has room again", || {
+        let mut wire = Wire::clean(ground.broker.mqtt, V5, "honest");
+        wire.send_to_closing(&large);
+        matches!(wire.wait(Duration::from_secs(1)), Wait::Answer(Answer::Ack(Puback, 1, 0x10, _)))
+    });
 }
