@@ -7,7 +7,8 @@ use dockgate::config::{Place, Settings};
 
 use super::scratch::with_file;
 
-/// Longest line about one problem. What was given is shown up to 80 characters of it, and a key as it is.
+/// Longest line about one problem. What was given is shown up to 80 characters of it, and a key as it is; a variable's name is
+/// its key again.
 const LINE: usize = 2_000;
 
 /// The file, and after each zero byte a variable: name, `=`, value.
@@ -24,7 +25,7 @@ pub(crate) fn run(input: &[u8]) {
             assert!(!error.problems().is_empty(), "refused without a reason");
             for problem in error.problems() {
                 let line = problem.to_string();
-                assert!(line.len() <= LINE + problem.key.len(), "{} bytes: {line}", line.len());
+                assert!(line.len() <= LINE + 2 * problem.key.len(), "{} bytes: {line}", line.len());
                 assert!(!line.contains(char::is_control), "{line:?}");
                 assert!(!problem.fault.is_empty() && !problem.remedy.is_empty(), "{problem:?}");
                 if let Place::File(_, Some(at)) = problem.place {
