@@ -32,8 +32,8 @@ pub enum FilterError {
     /// It says nothing.
     #[error("an empty filter would hide almost everything")]
     Empty,
-    /// A word that is not a level, shortened. `tracing-subscriber` would take it for a target and log everything of it, so that
-    /// a misspelt level silences the broker.
+    /// A word that is not a level, shortened. `tracing-subscriber` would take it for a target and log everything of it, so
+    /// that a misspelt level silences the broker.
     #[error("\"{0}\" is no level")]
     Level(String),
     /// Anything else that does not parse.
