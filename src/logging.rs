@@ -13,7 +13,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, shorten};
 
 /// Why no log could be started.
 #[derive(Debug, Error)]
@@ -32,8 +32,8 @@ pub enum FilterError {
     /// It says nothing.
     #[error("an empty filter would hide almost everything")]
     Empty,
-    /// A word that is not a level. `tracing-subscriber` would take it for a target and log everything of it, so that
-    /// a misspelt level silences the broker.
+    /// A word that is not a level, shortened. `tracing-subscriber` would take it for a target and log everything of it, so
+    /// that a misspelt level silences the broker.
     #[error("\"{0}\" is no level")]
     Level(String),
     /// Anything else that does not parse.
@@ -67,7 +67,7 @@ pub(crate) fn filter(directives: &str) -> Result<EnvFilter, FilterError> {
             let level = word.rsplit_once('=').map_or(*word, |(_, level)| level);
             // An empty level would parse as ERROR.
             if level.is_empty() || level.parse::<LevelFilter>().is_err() {
-                return Err(FilterError::Level(level.to_owned()));
+                return Err(FilterError::Level(shorten(level.to_owned())));
             }
         }
         words.join(",")

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::explain::shortened;
+use super::explain::shorten;
 use super::flaw::{Flaw, Flaws};
 use super::problem::{Place, SettingsError};
 use super::{Limits, Settings, listeners, size};
@@ -197,8 +197,8 @@ fn log(settings: &Settings, found: &mut Flaws) {
     if let Err(error) = logging::filter(&settings.log.level) {
         found.push(
             "log.level",
-            shortened(format!("{:?}", settings.log.level)),
-            shortened(error.to_string()),
+            shorten(format!("{:?}", settings.log.level)),
+            shorten(error.to_string()),
             "give error, warn, info, debug, trace or off, or a list such as \"info,dockgate::mqtt=debug\"",
         );
     }

@@ -5,7 +5,7 @@ use figment::value::Value;
 
 use super::keys;
 
-/// Remedies show what was given, but not pages of it.
+/// Messages show what was given, but not pages of it.
 const SHOWN: usize = 80;
 
 /// What is wrong with a value that does not fit its setting, and what would fit.
@@ -60,11 +60,11 @@ pub(super) fn show(value: &Value) -> String {
     if matches!(value, Value::Empty(..)) {
         return "none".to_owned();
     }
-    shortened(serde_json::to_string(value).unwrap_or_default())
+    shorten(serde_json::to_string(value).unwrap_or_default())
 }
 
-/// As much of a text as is shown.
-pub(super) fn shortened(mut text: String) -> String {
+/// A text that somebody has given, as far as it may be shown.
+pub(crate) fn shorten(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(SHOWN) {
         text.truncate(end);
         text.push('…');

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::explain::shorten;
 use super::problem::{Place, Problem};
 use super::size;
 
@@ -32,7 +33,7 @@ impl Flaws {
     }
 
     pub(super) fn push(&mut self, key: &str, given: impl Display, fault: impl Into<String>, remedy: impl Into<String>) {
-        self.add(key, Some(given.to_string()), fault.into(), remedy.into());
+        self.add(key, Some(shorten(given.to_string())), fault.into(), remedy.into());
     }
 
     /// A flaw of a setting that was not given, but should be.

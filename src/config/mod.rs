@@ -22,6 +22,7 @@ mod warnings;
 
 pub use crate::access::{Role, Roles, SerialNumber};
 pub use crate::ledger::{Policy, Scope};
+pub(crate) use explain::shorten;
 pub use load::Loaded;
 pub use origin::{NotAnOrigin, Origin, Page};
 pub use problem::{Place, Problem, SettingsError};

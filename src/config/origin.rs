@@ -7,8 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Messages show what was given, but not pages of it.
-const SHOWN: usize = 80;
+use super::explain::shorten;
 
 /// Whose web pages may open a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,14 +53,6 @@ impl Origin {
             Self::Any | Self::Null => false,
         }
     }
-
-    /// This text, if it is short enough to be shown, or its beginning.
-    pub(crate) fn shorten(text: &str) -> String {
-        match text.char_indices().nth(SHOWN) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text.to_owned(),
-        }
-    }
 }
 
 impl FromStr for Origin {
@@ -71,7 +62,7 @@ impl FromStr for Origin {
         match text {
             "*" => Ok(Self::Any),
             "null" => Ok(Self::Null),
-            _ => Page::read(text).map(Self::Page).ok_or_else(|| NotAnOrigin(Self::shorten(text))),
+            _ => Page::read(text).map(Self::Page).ok_or_else(|| NotAnOrigin(shorten(text.to_owned()))),
         }
     }
 }

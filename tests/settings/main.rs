@@ -106,6 +106,21 @@ fn every_kind_of_setting_can_come_from_the_environment() {
 }
 
 #[test]
+fn a_problem_shows_only_the_beginning_of_what_was_given() {
+    let long = "x".repeat(10_000);
+    for text in [
+        format!("log.level = \"{long}\"\n"),
+        format!("uploads.policy = \"{long}\"\n"),
+        format!("access.roles = {{ dock = [\"{long}\"], observer = [\"{long}\"] }}\n"),
+        format!("listeners = [{{ bind = \"127.0.0.1:1\", origins = [\"https://{long}\"] }}]\n"),
+        format!("listeners = [{{ bind = \"127.0.0.1:1\", protocol = \"ws\", origins = [\"{long}\"] }}]\n"),
+    ] {
+        let problems = problems(&text, &[]);
+        assert!(problems.len() == 1 && problems[0].len() < 600 && problems[0].contains("xx…"), "{problems:#?}");
+    }
+}
+
+#[test]
 fn variables_of_others_and_those_that_kubernetes_makes_for_a_service_are_ignored() {
     let settings = from_environment(&[
         ("PATH", "/bin"),

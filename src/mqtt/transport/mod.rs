@@ -1,6 +1,7 @@
 //! What lies between an accepted socket and MQTT: how many may come (`crowd`), the PROXY header (`proxy`), TLS (`tls`, with
-//! its files in `certificates`) and WebSocket (`websocket`, with its `frames`, for the web pages of certain `origins`). Each is a step that takes a stream and gives one, or says
-//! with [`Refused`] why not; `flushed` makes the last one safe for a connection that never flushes.
+//! its files in `certificates`) and WebSocket (`websocket`, with its `frames`, for web pages of certain `origins`). Each is a
+//! step that takes a stream and gives one, or says with `Refused` why not; `flushed` makes the last one safe for a connection
+//! that never flushes.
 
 pub(super) mod certificates;
 pub mod crowd;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use tokio_tungstenite::tungstenite::http::HeaderMap;
 use tokio_tungstenite::tungstenite::http::header::ORIGIN;
 
-use crate::config::{Listener, Origin};
+use crate::config::{Listener, Origin, shorten};
 
 /// What a listener does with web pages.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Origins {
             if is_admitted {
                 return Ok(());
             }
-            let (text, index) = (Origin::shorten(&text), self.listener);
+            let (text, index) = (shorten(text.into_owned()), self.listener);
             Err(format!("a WebSocket of a web page of {text}: {rule}; add it to listeners[{index}].origins if it may")
                 .into())
         })
