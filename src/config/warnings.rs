@@ -118,6 +118,17 @@ fn access(settings: &Settings, found: &mut Flaws) {
             "give each dock a user name of its own, its serial number, and delete this",
         );
     }
+    let everybody = |name: &String| name.bytes().all(|byte| byte == b'*');
+    let lets_strangers_in =
+        |listener: &Listener| listener.is_reached_by_others() && settings.admits_anonymous(listener);
+    if access.roles.backend.iter().any(everybody) && settings.listeners.iter().any(lets_strangers_in) {
+        found.push(
+            "access.roles.backend",
+            format!("{:?}", access.roles.backend),
+            "* is whoever has no user name too: everybody who reaches the broker may command every dock",
+            "name the backend's users, and delete allow_anonymous",
+        );
+    }
     if settings.proves_names() {
         let is_open = |listener: &Listener| listener.role.is_none() && listener.is_reached_by_others();
         if access.acl_file.is_none() && access.roles == Roles::default() && settings.listeners.iter().any(is_open) {
@@ -137,7 +148,8 @@ fn access(settings: &Settings, found: &mut Flaws) {
     }
     let roles = &access.roles;
     for (role, names) in [("dock", &roles.dock), ("backend", &roles.backend), ("observer", &roles.observer)] {
-        if !names.is_empty() {
+        // A lone * is whoever has no name, too.
+        if names.iter().any(|name| !everybody(name)) {
             let fault = format!("{unproved} and nobody has this role by name");
             found.push(&format!("access.roles.{role}"), format!("{names:?}"), fault, remedy);
         }

@@ -55,7 +55,7 @@ static METHOD_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"m
 /// Who publishes, as far as the hook has to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Publisher<'a> {
-    /// The MQTT client identifier.
+    /// The MQTT client identifier, or what stands for it of a client that must not be taken for another.
     pub client_id: &'a str,
     /// It is connected and publishes this now. Its will is published when it has gone, and shows nobody present.
     pub is_here: bool,

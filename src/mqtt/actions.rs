@@ -101,7 +101,8 @@ impl<R, W> Connection<R, W> {
             properties: &publish.properties.forwarded(),
             payload: publish.payload,
         };
-        let author = Author { identity: &self.identity, rights: &self.rights, is_here: true };
+        let (identity, rights, presence) = (&self.identity, &self.rights, &self.presence);
+        let author = Author { identity, rights, presence, is_here: true };
         let accepted = self.broker.publish(&author, &parts, &mut self.batch, arena);
         let Some(id) = publish.packet_id else { return Ok(()) };
         let ack = if publish.qos == QoS::AtLeastOnce { Ack::Puback } else { Ack::Pubrec };

@@ -5,7 +5,7 @@ use super::deadlines::Deadlines;
 use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
 use super::retained::Retained;
-use super::session::Session;
+use super::session::{Client, Session};
 use super::shared::Group;
 use super::topic::TopicLimits;
 use crate::access::{Access, Identity, Rights};
@@ -39,7 +39,7 @@ pub struct Broker {
     pub(super) retained: Retained,
     hook: Hook,
     ledger: Arc<Ledger>,
-    /// Client identifiers with a connection. Its locks are the last: no other is taken under them.
+    /// Clients with a connection, by what the ledger knows them by. Its locks are the last: no other is taken under them.
     online: DashSet<ByteString, ahash::RandomState>,
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
@@ -63,6 +63,8 @@ pub struct Author<'a> {
     pub identity: &'a Identity,
     /// What it may do.
     pub rights: &'a Rights,
+    /// What the ledger knows it by.
+    pub presence: &'a str,
     /// It speaks itself. A will speaks for one that is gone.
     pub is_here: bool,
 }
@@ -163,7 +165,7 @@ impl Broker {
     fn examine(&self, who: &Author<'_>, topic: Topic<'_>, payload: &[u8]) -> Verdict {
         let rights = who.rights.gateway(topic.gateway);
         let publisher = Publisher {
-            client_id: &who.identity.client_id,
+            client_id: who.presence,
             is_here: who.is_here,
             may_speak_as_gateway: rights.speak,
             may_command: rights.command,
@@ -241,15 +243,15 @@ impl Broker {
 
     /// A client has come. Called under the lock of its session, as is [`Broker::client_went`]: so they are told in the
     /// order in which they happened.
-    pub(super) fn client_came(&self, client_id: &ByteString) {
-        self.online.insert(client_id.clone());
-        self.ledger.client_back(client_id, self.now());
+    pub(super) fn client_came(&self, client: &Client) {
+        self.online.insert(client.presence.clone());
+        self.ledger.client_back(&client.presence, self.now());
     }
 
     /// A client has gone, and no other connection has taken its place.
-    pub(super) fn client_went(&self, client_id: &ByteString) {
-        self.online.remove(client_id);
-        self.ledger.client_gone(client_id, self.now(), &|client| self.online.contains(client));
+    pub(super) fn client_went(&self, client: &Client) {
+        self.online.remove(&client.presence);
+        self.ledger.client_gone(&client.presence, self.now(), &|client| self.online.contains(client));
     }
 
     /// Tells every connection that the broker stops.

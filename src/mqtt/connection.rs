@@ -84,6 +84,8 @@ pub(super) struct Connection<R, W> {
     pub(super) identity: Arc<Identity>,
     pub(super) rights: Arc<Rights>,
     pub(super) limits: Arc<Limits>,
+    /// What the ledger knows the client by.
+    pub(super) presence: ByteString,
     /// The version of the access rules that `rights` are of.
     rules_version: u64,
     pub(super) version: Version,
@@ -142,6 +144,7 @@ where
             identity: who.identity,
             rights,
             limits: who.limits,
+            presence: who.presence,
             rules_version,
             version: hello.terms.version,
             problem_info: hello.problem_info,

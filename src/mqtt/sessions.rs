@@ -75,6 +75,9 @@ impl Broker {
                 }
                 if let Some(link) = state.link.take() {
                     link.kick(Kick::TakenOver);
+                    if state.client.presence != client.presence {
+                        self.client_went(&state.client);
+                    }
                 }
                 for key in state.deadlines.drain(..) {
                     self.deadlines.cancel(key);
@@ -92,7 +95,7 @@ impl Broker {
                     // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
                     let will = state.terms.will.take().filter(|will| will.delay_ms == 0);
                     let link = session.attach(&mut state, client.clone(), terms);
-                    self.client_came(client_id);
+                    self.client_came(client);
                     drop(state);
                     let old_will = will.map(|will| (session.clone(), will));
                     Ok(Joined { session, link, present: true, old_will })
@@ -123,7 +126,7 @@ impl Broker {
             Session::new(self.next_key(), limits, metrics, self.account.clone(), client.clone(), terms.clone());
         let link = {
             let mut state = session.state();
-            self.client_came(session.client_id());
+            self.client_came(client);
             session.attach(&mut state, client.clone(), terms)
         };
         Joined { session: Arc::new(session), link, present: false, old_will: None }
@@ -137,7 +140,7 @@ impl Broker {
             return None;
         }
         session.detach(&mut state);
-        self.client_went(session.client_id());
+        self.client_went(&state.client);
         let (Ending::Graceful { expiry_ms } | Ending::WithWill { expiry_ms }) = how;
         if matches!(how, Ending::Graceful { .. }) {
             state.terms.will = None;
@@ -239,7 +242,8 @@ impl Broker {
             payload: message.payload(),
         };
         let client = session.state().client.clone();
-        let author = Author { identity: &client.identity, rights: &client.rights, is_here: false };
+        let author =
+            Author { identity: &client.identity, rights: &client.rights, presence: &client.presence, is_here: false };
         let mut batch = Batch::default();
         self.publish(&author, &parts, &mut batch, &mut BytesMut::new());
         self.send_all(&mut batch).await;

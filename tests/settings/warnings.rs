@@ -131,13 +131,21 @@ fn docks_that_prove_nothing_and_users_without_rules_are_warned_about_where_other
 }
 
 #[test]
+fn a_role_for_everybody_is_warned_about_where_everybody_gets_in() {
+    let open = "[[listeners]]\nbind = \"127.0.0.1:1\"\nproxy_protocol = true\nallow_anonymous = true\n";
+    let backend = "toml:1: access.roles.backend = [\"*\"]: * is whoever has no user name too";
+    assert_warnings(&format!("access.roles.backend = [\"*\"]\n{open}"), &["is let in without a password", backend]);
+    assert_warnings(&format!("access.roles.dock = [\"*\"]\n{open}"), &["is let in without a password"]);
+}
+
+#[test]
 fn names_that_nobody_proves_are_warned_about() {
-    let names = "acl_file = \"acl\"\nroles = { dock = [\"*\"], observer = [\"me\"] }\n";
+    let names = "acl_file = \"acl\"\nroles = { dock = [\"7*\", \"*\"], observer = [\"me\"] }\n";
     assert_warnings(
         &format!("[access]\n{names}"),
         &[
             "toml:2: access.acl_file = ",
-            "toml:3: access.roles.dock = [\"*\"]: no user name is ever proved",
+            "toml:3: access.roles.dock = [\"7*\", \"*\"]: no user name is ever proved",
             "toml:3: access.roles.observer = [\"me\"]: ",
         ],
     );

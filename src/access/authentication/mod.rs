@@ -21,7 +21,8 @@
 //! - Each failure doubles the time until the address's next failure is answered, from half a second to ten seconds.
 //! - What an address with failures brings is checked one at a time, in a line of its own with [`throttle::WAITING_MAX`]
 //!   places, and a failure keeps the next one in that line waiting, for at most a second.
-//! - The same wrong credentials again (a dock whose password has been changed tries for ever) do not count again.
+//! - The same wrong credentials again (a dock whose password has been changed tries for ever) do not count again, nor are
+//!   they checked again: they stand in nobody's way.
 //! - A success forgives nothing, else whoever has one account could guess at all others in between. It needs to forgive
 //!   nothing either: credentials that have succeeded are remembered, and who brings remembered ones waits for nobody, whatever
 //!   its neighbours behind the same address do. Only who has not logged in since the broker started waits among them.

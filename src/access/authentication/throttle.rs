@@ -70,6 +70,12 @@ impl Throttle {
         self.origins.lock().get(&origin).map_or(FIRST_DELAY, |record| record.delay()).min(HOLD_MAX)
     }
 
+    /// Whether these credentials have failed from there lately: the same entry of the password file says so again.
+    pub(super) fn knows(&self, origin: Origin, credentials: &Tag) -> bool {
+        let mut origins = self.origins.lock();
+        origins.get(&origin).is_some_and(|record| !record.is_forgotten() && record.known.contains(&Some(*credentials)))
+    }
+
     /// Takes notice of a failure, and says how long after it came it may be answered.
     pub(super) fn failed(&self, origin: Origin, credentials: Tag) -> Duration {
         let mut origins = self.origins.lock();

@@ -92,7 +92,8 @@ impl Verifier {
             password,
             origin: Origin::of(address),
         };
-        let right = self.remembers(&attempt.tag) || self.share(&attempt).await?;
+        let is_known_wrong = self.throttle.knows(attempt.origin, &attempt.tag);
+        let right = self.remembers(&attempt.tag) || (!is_known_wrong && self.share(&attempt).await?);
         match fingerprint {
             Some(fingerprint) if right => Ok(fingerprint),
             _ => {
@@ -221,6 +222,7 @@ mod tests {
     use futures_util::future::join_all;
     use std::num::NonZeroU32;
     use std::sync::atomic::Ordering::SeqCst;
+    use tokio::time::timeout;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -276,13 +278,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_not_remembered() {
-        let (verifier, passwords) = (Verifier::with_threads(2), passwords());
-        for checks in 1..4 {
-            assert_eq!(verifier.verify(&passwords, "docks", &secret("wrong"), HERE).await, Err(Denied::WrongPassword));
-            assert_eq!(verifier.checks(), checks);
+    async fn a_failure_is_checked_once_from_each_address_and_for_each_entry() {
+        let (verifier, docks, other) = (Verifier::with_threads(2), passwords(), passwords());
+        for (passwords, address, checks) in
+            [(&docks, HERE, 1), (&docks, HERE, 1), (&docks, elsewhere(1), 2), (&other, HERE, 3), (&docks, HERE, 3)]
+        {
+            let came = Instant::now();
+            let denied = verifier.verify(passwords, "docks", &secret("wrong"), address).await;
+            assert_eq!((denied, verifier.checks()), (Err(Denied::WrongPassword), checks));
+            assert!(came.elapsed() >= QUANTUM, "it takes as long");
         }
         assert!(verifier.flights.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_brings_the_same_wrong_credentials_for_ever_does_not_stand_in_the_way_of_its_neighbours() {
+        let (verifier, passwords) = (Verifier::with_threads(2), passwords());
+        for _ in 0..2 {
+            let wrong: Vec<_> = (0..12).map(|number| secret(&format!("old {number}"))).collect();
+            join_all(wrong.iter().map(|wrong| verifier.verify(&passwords, "docks", wrong, HERE))).await;
+            let wrong = wrong.iter().map(|wrong| verifier.verify(&passwords, "docks", wrong, HERE));
+            let (_, let_in) = tokio::join!(join_all(wrong), async {
+                settle().await;
+                timeout(QUANTUM, verifier.verify(&passwords, "backend", &secret("back"), HERE)).await
+            });
+            assert!(let_in.unwrap().is_ok());
+        }
     }
 
     #[tokio::test(start_paused = true)]
