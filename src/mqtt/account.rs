@@ -53,6 +53,20 @@ impl Account {
 }
 
 #[cfg(test)]
+impl Account {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Share {
+    pub(super) fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

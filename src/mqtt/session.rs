@@ -374,10 +374,10 @@ impl Session {
     }
 
     /// Queues retained messages; they do not count as queued, for the store holds them. `false` if there would be
-    /// more than `most`.
+    /// more than `most`, or if who asked for them has gone.
     pub(super) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> bool {
         let mut state = self.state.lock();
-        if state.backlog.len() + deliveries.len() > most {
+        if state.link.is_none() || state.backlog.len() + deliveries.len() > most {
             return false;
         }
         for delivery in deliveries {
@@ -406,7 +406,6 @@ impl Session {
         let state = self.state.lock();
         state.queue.len() >= self.limits.queue_messages || state.queue.bytes() >= self.limits.queue_bytes
     }
-
 }
 
 impl State {
@@ -513,6 +512,16 @@ impl Subscriber for Session {
         }
         self.settle(state);
         pressure
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// Bytes that wait, those that the account knows of, and whether a connection is there.
+    pub(super) fn waiting(&self) -> (usize, usize, bool) {
+        let online = self.link.is_some();
+        let backlog = if online { 0 } else { self.backlog.bytes() };
+        (self.queue.bytes() + self.inflight.bytes() + backlog, self.share.bytes(), online)
     }
 }
 
