@@ -28,7 +28,8 @@ impl Files {
     /// Everything that is wrong with any of them.
     pub fn open(settings: &Settings) -> Result<Self, Vec<Flaw>> {
         let (mut flaws, mut warnings, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
-        let crowd = Crowd::new(&settings.limits);
+        let files = rlimit::Resource::NOFILE.get_soft().ok().and_then(|files| usize::try_from(files).ok());
+        let crowd = Crowd::within(&settings.limits, files.unwrap_or(usize::MAX));
         for (index, listener) in settings.listeners.iter().enumerate() {
             let door = Door { anonymous: settings.admits_anonymous(listener), role: listener.role };
             match Entrance::open((index, listener), &settings.limits, door, crowd.clone()) {

@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use dockgate::access::Flaw;
 use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local};
 use dockgate::files::{Files, Reloader};
+use dockgate::mqtt::transport::crowd::OWN_FILES;
 use dockgate::server::{Server, StartError};
 use dockgate::{import, logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,8 +25,6 @@ use tracing::{info, warn};
 
 /// Exit code for settings that cannot be used; clap uses the same for the command line.
 const WRONG_SETTINGS: u8 = 2;
-/// Files that the process has open beside its connections: listeners, the log, the runtime's own.
-const OWN_FILES: u64 = 64;
 /// What shells report for a process that SIGINT has ended (128 + 2).
 const INTERRUPTED: i32 = 130;
 
@@ -123,7 +122,7 @@ fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
     // A connection is an open file, and the usual soft limit of 1,024 is for programs that still use select().
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) => {
-            let connections = files.saturating_sub(OWN_FILES).min(settings.limits.connections as u64);
+            let connections = files.saturating_sub(OWN_FILES as u64).min(settings.limits.connections as u64);
             info!(files, connections, "this many files may be open, which allows this many connections");
         }
         Err(error) => warn!(%error, "the limit on open files cannot be raised"),
@@ -264,7 +263,7 @@ fn reach(address: SocketAddr) -> String {
 
 /// Connections are open files, of which this process may have too few.
 fn files_warning(settings: &Settings) -> Option<String> {
-    let (connections, files) = (settings.limits.connections, open_files_limit()?.saturating_sub(OWN_FILES as usize));
+    let (connections, files) = (settings.limits.connections, open_files_limit()?.saturating_sub(OWN_FILES));
     (files < connections).then(|| {
         format!(
             "limits.connections = {connections}, but the files that this process may open allow only {files}: raise \

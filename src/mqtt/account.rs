@@ -9,6 +9,10 @@ const SLACK: usize = 4 << 10;
 /// What a session may have waiting, or a connection of a packet, however much the others have.
 const FAIR_SHARE: usize = 64 << 10;
 
+/// A session with less than this may use the last quarter of the account, too: a few that take all they can get leave
+/// room for the little that waits for everybody else.
+const SMALL: usize = 16 << 10;
+
 /// Bytes that wait in all sessions.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -40,7 +44,8 @@ impl Account {
     /// Whether a session with so many bytes may not have more. Who is connected keeps a fair share, so that it is served
     /// while the queues of those who are away fill the memory.
     pub(super) fn is_full_for(&self, bytes: usize, online: bool) -> bool {
-        self.is_over(self.max, bytes, online)
+        let most = if bytes < SMALL { self.max } else { self.max / 4 * 3 };
+        self.is_over(most, bytes, online)
     }
 
     /// Whether those who publish to such a session should slow down.
@@ -82,6 +87,20 @@ impl Drop for Unfinished {
 }
 
 #[cfg(test)]
+impl Account {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Share {
+    pub(super) fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -101,6 +120,7 @@ mod tests {
         account.settle(&mut here, 0, true);
         assert_eq!(account.bytes.load(Relaxed), 0);
     }
+
     #[test]
     fn unfinished_packets_have_room_together_and_give_it_back() {
         let account = Arc::new(Account::new(300_000));
@@ -112,5 +132,16 @@ mod tests {
         assert!(other.has_room(100_000));
         assert!(other.has_room(0));
         assert_eq!(account.bytes.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn those_with_much_leave_the_last_quarter_to_those_with_little() {
+        let account = Account::new(100_000);
+        let mut greedy = Share::default();
+        account.settle(&mut greedy, 75_000, false);
+        assert!(account.is_full_for(75_000, false));
+        assert!(!account.is_full_for(SMALL - 1, false));
+        account.settle(&mut greedy, 100_000, false);
+        assert!(account.is_full_for(0, false));
     }
 }

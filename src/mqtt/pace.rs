@@ -5,7 +5,8 @@ use crate::metrics::Limit;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The pace of one connection: a second's worth may come at once, then no more than the rate.
+/// The pace of one connection. It begins with nothing saved, so that coming again brings nothing; up to a second's worth is
+/// saved while the client says less.
 ///
 /// Who is faster is not disconnected but read more slowly: TCP slows it down, and nothing is lost.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ struct Rate {
 
 impl Pace {
     pub(super) fn new(limits: &Limits, now: Instant) -> Self {
-        let rate = |per_second| Rate { per_second, paid_until: now };
+        let rate = |per_second| Rate { per_second, paid_until: now + Rate::BURST };
         Self { messages: rate(limits.messages_per_second), bytes: rate(limits.bytes_per_second) }
     }
 
@@ -59,16 +60,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_may_come_at_once_and_then_no_more_than_the_rate() {
-        let now = Instant::now();
+    fn a_second_may_be_saved_and_then_come_at_once() {
+        let came = Instant::now();
+        let now = came + Duration::from_secs(60);
         let limits = Limits { messages_per_second: 10, bytes_per_second: 1000, ..Limits::default() };
-        let mut pace = Pace::new(&limits, now);
+        let mut pace = Pace::new(&limits, came);
         assert_eq!(pace.spend(10, 100, now), None);
         let (until, limit) = pace.spend(5, 0, now).unwrap();
         assert_eq!((until - now, limit), (Duration::from_millis(500), Limit::MessageRate));
         let later = now + Duration::from_millis(600);
         let (until, limit) = pace.spend(0, 2400, later).unwrap();
         assert_eq!((until - later, limit), (Duration::from_millis(1400), Limit::ByteRate));
+    }
+
+    #[test]
+    fn who_comes_again_has_nothing_saved() {
+        let now = Instant::now();
+        let limits = Limits { messages_per_second: 10, ..Limits::default() };
+        let (until, _) = Pace::new(&limits, now).spend(1, 0, now).unwrap();
+        assert_eq!(until - now, Duration::from_millis(100));
     }
 
     #[test]

@@ -395,18 +395,22 @@ impl Session {
             && self.gate.pressure(lasting).is_some()
     }
 
-    /// Queues retained messages, at most so many. They do not count as queued for the session, but they do in the account of
-    /// all: the store holds them only until others take their place.
+    /// Queues retained messages, at most so many, for a client that is still there. They do not count as queued for the
+    /// session, but they do in the account of all: the store holds them only until others take their place.
     ///
     /// # Errors
     /// The limit that keeps them out.
     pub(super) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> Result<(), Limit> {
         let mut state = self.state.lock();
+        if state.link.is_none() {
+            self.metrics.dropped(Drop::Offline, deliveries.len() as u64);
+            return Ok(());
+        }
         if state.backlog.len() + deliveries.len() > most {
             return Err(Limit::QueueMessages);
         }
         let bytes = state.backlog.bytes() + deliveries.iter().map(Queue::cost).sum::<usize>();
-        if self.account.is_full_for(bytes, state.link.is_some()) {
+        if self.account.is_full_for(bytes, true) {
             return Err(Limit::QueueBytesTotal);
         }
         for delivery in deliveries {
@@ -542,6 +546,16 @@ impl Subscriber for Session {
         }
         self.settle(state);
         pressure
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// Bytes that wait, those that the account knows of, and whether a connection is there.
+    pub(super) fn waiting(&self) -> (usize, usize, bool) {
+        let online = self.link.is_some();
+        let backlog = if online { 0 } else { self.backlog.bytes() };
+        (self.queue.bytes() + self.inflight.bytes() + backlog, self.share.bytes(), online)
     }
 }
 

@@ -250,3 +250,123 @@ impl Broker {
         self.metrics.will_published();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Access, Identity, Proof, Rights, Sources};
+    use crate::clock::Clock;
+    use crate::config::{Limits, Settings};
+    use crate::hook::Hook;
+    use crate::ledger::Ledger;
+    use crate::message::QoS;
+    use crate::metrics::{Metrics, Version};
+    use crate::mqtt::delivery::Delivery;
+    use crate::mqtt::session::Outgoing;
+    use crate::route::{Options, Route, Via};
+    use std::collections::HashMap;
+
+    fn broker() -> Arc<Broker> {
+        let (metrics, limits) = (Arc::new(Metrics::new()), Settings::default().limits);
+        let limits = Limits {
+            sessions: 8,
+            queue_messages: 40,
+            queue_bytes: 100_000,
+            queue_bytes_total: 300_000,
+            inflight: 5,
+            ..limits
+        };
+        let ledger = Arc::new(Ledger::new(Settings::default().uploads.rules()));
+        let hook = Hook::new(ledger.clone(), metrics.clone());
+        let access = Arc::new(Access::open(Sources::default()).unwrap());
+        Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook))
+    }
+
+    fn client(broker: &Broker, id: usize) -> Client {
+        let identity =
+            Identity { client_id: id.to_string().into(), username: None, listener_role: None, proof: Proof::Anonymous };
+        let rights = Arc::new(Rights::everything(&identity));
+        Client::new(identity, rights, broker.limits.clone())
+    }
+
+    fn message(size: usize, qos: QoS) -> Message {
+        let (retain, publisher, expires_at) = (false, 0, NEVER);
+        let payload = &vec![b'x'; size];
+        Message::new(&Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload })
+    }
+
+    /// Sessions come, fill, drain, are taken over, go, end and are evicted, in any order.
+    #[tokio::test]
+    async fn the_account_of_all_queues_is_what_waits_in_them() {
+        let broker = broker();
+        tokio::spawn(broker.clone().run_deadlines());
+        let mut links: HashMap<usize, (Arc<Session>, Arc<Link>)> = HashMap::new();
+        let mut seed = 1_u64;
+        let mut dice = move |sides: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % sides
+        };
+        let mut fullest = 0;
+        for _ in 0..30_000 {
+            let id = dice(12);
+            let qos = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][dice(3)];
+            let known = broker.sessions.get(&id.to_string()[..]).map(|session| session.clone());
+            match (dice(10), known, links.get(&id).cloned()) {
+                (0, ..) => {
+                    let terms = Terms {
+                        version: Version::V5,
+                        expiry_ms: if dice(4) == 0 { 0 } else { 1_000_000 },
+                        window: 5,
+                        max_packet_size: 0,
+                        topic_alias_max: 0,
+                        will: None,
+                    };
+                    if let Ok(joined) = broker.join(&client(&broker, id), dice(4) == 0, terms) {
+                        links.insert(id, (joined.session, joined.link));
+                    }
+                }
+                (1, _, Some((session, link))) => {
+                    broker.leave(&session, &link, Ending::WithWill { expiry_ms: None });
+                }
+                (2, Some(session), _) => {
+                    let deliveries = (0..dice(20)).map(|_| Delivery::new(message(dice(9_000), qos), qos)).collect();
+                    drop(session.enqueue_retained(deliveries, 1000));
+                }
+                (3..5, _, Some((session, link))) => {
+                    let mut out = Vec::new();
+                    session.fetch(&link, &mut out, 64, 64 << 10, 0);
+                    for outgoing in out {
+                        let Outgoing::Publish(_, Some(id), _) = outgoing else { continue };
+                        session.acknowledge(id);
+                        session.received(id, 0);
+                        session.complete(id);
+                    }
+                }
+                (_, Some(session), _) => {
+                    let options =
+                        Options { qos, no_local: false, retain_as_published: false, id: None, partial: false };
+                    session.deliver(&[message(dice(9_000), qos)], &[options], Via::Exact);
+                }
+                _ => {}
+            }
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            let mut reported = 0;
+            for session in &broker.sessions {
+                let state = session.state();
+                let (waits, known, online) = state.waiting();
+                // What was acknowledged is reported with the next fetch.
+                assert!(online || waits == known, "{waits} wait for an absent client, {known} are known of");
+                reported += known;
+            }
+            assert_eq!(broker.account.bytes(), reported);
+            fullest = fullest.max(reported);
+        }
+        assert!(fullest > 300_000, "the limit was met: {fullest}");
+        for session in broker.sessions.iter().map(|session| session.clone()).collect::<Vec<_>>() {
+            broker.remove(&session);
+        }
+        assert_eq!(broker.account.bytes(), 0);
+    }
+}

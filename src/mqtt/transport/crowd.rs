@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+/// Files that the process has open beside its clients' sockets: listeners, the log, the runtime's own, HTTP connections.
+pub const OWN_FILES: usize = 64;
+
 /// What is counted.
 #[derive(Debug, Clone, Copy)]
 enum Counted {
@@ -21,6 +24,7 @@ enum Counted {
 /// told.
 #[derive(Debug)]
 pub struct Crowd {
+    most_sockets: usize,
     most_connections: usize,
     /// 0 is no limit.
     most_from_address: usize,
@@ -33,7 +37,15 @@ impl Crowd {
     /// Nobody yet.
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Self> {
+        Self::within(limits, usize::MAX)
+    }
+
+    /// Nobody yet, in a process that may have so many files open: who would take the last of them is turned away, so that
+    /// there are some for HTTP and for reading the settings' files again.
+    #[must_use]
+    pub fn within(limits: &Limits, files: usize) -> Arc<Self> {
         Arc::new(Self {
+            most_sockets: limits.connections.saturating_mul(2).min(files.saturating_sub(OWN_FILES).max(1)),
             most_connections: limits.connections,
             most_from_address: limits.connections_per_address,
             sockets: AtomicUsize::new(0),
@@ -53,7 +65,7 @@ impl Crowd {
             count.fetch_update(Relaxed, Relaxed, |count| (count < most).then_some(count + 1)).is_ok()
         };
         match who {
-            Counted::Socket => one_more(&self.sockets, self.most_connections.saturating_mul(2)),
+            Counted::Socket => one_more(&self.sockets, self.most_sockets),
             Counted::Connection => one_more(&self.connections, self.most_connections),
             Counted::FromAddress(_) if self.most_from_address == 0 => true,
             Counted::FromAddress(address) => {
@@ -167,6 +179,14 @@ mod tests {
         let places: Vec<_> = (0..6).filter_map(|_| crowds.socket()).collect();
         assert_eq!(places.len(), 4);
         assert_eq!(crowds.all.sockets(), 4);
+    }
+
+    #[test]
+    fn sockets_leave_some_of_the_files_of_the_process_to_others() {
+        let own = Crowd::new(&Limits::default());
+        let crowds = Crowds { all: Crowd::within(&Limits::default(), 100), own };
+        let places: Vec<_> = (0..100).filter_map(|_| crowds.socket()).collect();
+        assert_eq!(places.len(), 100 - OWN_FILES);
     }
 
     #[test]
