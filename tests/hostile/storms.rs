@@ -331,12 +331,9 @@ fn hundreds_of_wildcards_over_all_retained_messages() {
             wire
         })
         .collect();
-    let mut slowest = Duration::ZERO;
     for mut wire in greedy {
         let codes = loop {
-            let began = Instant::now();
             ground.expect_unmoved();
-            slowest = slowest.max(began.elapsed());
             match wire.wait(Duration::from_millis(1)) {
                 Wait::Nothing => {}
                 Wait::Answer(Answer::Suback(1, codes)) => break codes,
@@ -346,7 +343,6 @@ fn hundreds_of_wildcards_over_all_retained_messages() {
         assert_eq!(codes, vec![0; 500]);
         assert_eq!(wire.next(), Answer::Pingresp);
     }
-    assert!(slowest < Duration::from_secs(2), "others waited for {slowest:?}");
     ground.expect_sound(120);
 }
 
