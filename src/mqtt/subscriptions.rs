@@ -11,6 +11,7 @@ use crate::logging::RateLimit;
 use crate::message::QoS;
 use crate::metrics::{AuthFailure, Drop, Limit, ProtocolFault};
 use crate::route::{Options, Subscriber};
+use crate::tree::TopicTree;
 use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
 use rmqtt_codec::v5::{RetainHandling, SubscribeAckReason, UnsubscribeAckReason};
@@ -142,9 +143,22 @@ impl Broker {
             };
             let affected: Vec<_> =
                 state.subscriptions.iter().filter(|(filter, own)| exact(filter, own)).map(|(f, _)| f.clone()).collect();
+            // Hundreds of each would be compared with each other for one small packet.
+            let mut wildcards = TopicTree::default();
+            if !affected.is_empty() {
+                for (filter, own) in &state.subscriptions {
+                    if own.group.is_none() && topic::has_wildcard(filter) {
+                        wildcards.insert(filter, ());
+                    }
+                }
+            }
             let mut changed = Vec::new();
             for filter in affected {
-                let overlapped = state.wildcard_matches(&filter);
+                let mut overlapped = false;
+                wildcards.filters_matching(&filter, |()| {
+                    overlapped = true;
+                    false
+                });
                 if let Some(own) = state.subscriptions.get_mut(&filter)
                     && own.overlapped != overlapped
                 {

@@ -377,3 +377,27 @@ fn retained_messages_that_were_replaced_and_nobody_reads_are_bounded() {
     // 360 MB were retained, one version after the other.
     ground.expect_sound(200);
 }
+
+/// Whether a message comes twice depends on all the session's other filters; finding out must not take longer than it
+/// takes to ask.
+#[test]
+fn a_wildcard_that_comes_and_goes_over_hundreds_of_other_subscriptions() {
+    let mut ground = Ground::new(&[]);
+    let mut wire = Wire::clean(ground.broker.mqtt, V311, "toggle");
+    let exact: Vec<String> = (0..500).map(|number| format!("a/b/c/d/e/f/g/h/{number}")).collect();
+    let wild: Vec<String> = (0..499).map(|number| format!("a/b/c/d/e/f/g/h/+/{number}/+")).collect();
+    for filters in [exact, wild] {
+        let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+        wire.subscribe(&filters);
+    }
+    let began = Instant::now();
+    for _ in 0..20 {
+        wire.subscribe(&[("a/b/c/d/e/f/g/h/+", 0)]);
+        wire.unsubscribe(&["a/b/c/d/e/f/g/h/+"]);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    wire.publish(&Publish::new("a/b/c/d/e/f/g/h/7", "once").qos(1, 1));
+    wire.expect_message("once");
+    wire.expect_alive();
+    ground.expect_sound(100);
+}
