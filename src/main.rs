@@ -5,6 +5,7 @@
 
 mod passwd;
 
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -18,7 +19,7 @@ use dockgate::access::Flaw;
 use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local};
 use dockgate::files::{Files, Reloader};
 use dockgate::mqtt::transport::crowd::OWN_FILES;
-use dockgate::server::{Server, StartError};
+use dockgate::server::{self, Server, StartError};
 use dockgate::{import, logging, sim};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -91,7 +92,14 @@ fn main() -> ExitCode {
         return finish(serve(loaded));
     }
     match Files::open(&loaded.settings) {
-        Ok(files) => finish(check(&loaded, &files)),
+        Ok(files) => {
+            let unusable = server::unusable_addresses(&loaded.settings);
+            for error in &unusable {
+                let cause = error.source().map_or_else(String::new, |cause| format!(" ({cause})"));
+                eprintln!("{error}{cause}");
+            }
+            if unusable.is_empty() { finish(check(&loaded, &files)) } else { ExitCode::from(WRONG_SETTINGS) }
+        }
         Err(flaws) => wrong(&flaws),
     }
 }

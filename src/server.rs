@@ -246,6 +246,20 @@ async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
     }
 }
 
+/// What keeps [`Server::bind`] from listening on the addresses of the settings, whoever has their ports at the moment.
+#[must_use]
+pub fn unusable_addresses(settings: &Settings) -> Vec<StartError> {
+    let mqtt = settings.listeners.iter().enumerate();
+    let mqtt = mqtt.map(|(index, listener)| ("MQTT", format!("listeners[{index}].bind"), listener.bind));
+    let all = mqtt.chain([("HTTP", "http.bind".to_owned(), settings.http.bind)]);
+    all.filter_map(|(what, key, address)| {
+        let mut any_port = address;
+        any_port.set_port(0);
+        listen(any_port).err().map(|source| StartError::Listen { what, key, address, source })
+    })
+    .collect()
+}
+
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restarted broker must have its port back while old connections are still in TIME_WAIT.

@@ -281,6 +281,15 @@ fn serve_says_where_it_listens_and_stops_at_sigterm_and_sigint_with_0() {
 }
 
 #[test]
+fn check_finds_an_address_that_is_not_this_machines() {
+    let listeners = r#"[{bind="192.0.2.1:1883",allow_anonymous=true}]"#;
+    let output = dockgate(&["check"], &[("DOCKGATE_LISTENERS", listeners)]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("192.0.2.1:1883: set listeners[0].bind"), "{told}");
+}
+
+#[test]
 fn an_address_that_is_taken_ends_serve_with_1_and_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
