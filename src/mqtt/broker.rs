@@ -4,6 +4,7 @@ use super::account::Account;
 use super::deadlines::Deadlines;
 use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
+use super::owners::Owners;
 use super::retained::Retained;
 use super::session::{Client, Session};
 use super::shared::Group;
@@ -42,6 +43,8 @@ pub struct Broker {
     /// Clients with a connection, by what the ledger knows them by. Its locks are the last: no other is taken under them.
     online: DashSet<ByteString, ahash::RandomState>,
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
+    /// How many of them each user has: kept with every change of that.
+    pub(super) owners: Owners,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
     pub(super) account: Arc<Account>,
@@ -106,6 +109,7 @@ impl Broker {
             ledger,
             online: DashSet::default(),
             sessions: DashMap::default(),
+            owners: Owners::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
             account: Arc::new(Account::new(limits_total)),
