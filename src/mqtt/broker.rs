@@ -160,7 +160,7 @@ impl Broker {
         let retained = if keep { self.retain(who, &message) } else { Ok(()) };
         let delivered = self.route.publish(message, batch);
         match retained {
-            Err(full) => Accepted::Quota(full.to_string()),
+            Err(reason) => Accepted::Quota(reason),
             Ok(()) if delivered => Accepted::Delivered,
             Ok(()) => Accepted::NoSubscriber,
         }
@@ -205,8 +205,13 @@ impl Broker {
         }
     }
 
-    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), super::retained::Full> {
+    /// Keeps a retained message, or says why not.
+    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), String> {
         static FULL: RateLimit = RateLimit::per_second(1);
+        if !who.rights.may_retain(message.topic()) {
+            self.metrics.dropped(Drop::NoStorage, 1);
+            return Err("not retained: a dock's messages are retained on its own topics, not on its aircraft's".into());
+        }
         let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
@@ -215,7 +220,7 @@ impl Broker {
                 tracing::warn!(client = &who.identity.client_id[..], topic = message.topic(), suppressed, "{full}");
             }
         }
-        retained
+        retained.map_err(|full| full.to_string())
     }
 
     /// Delivers what `batch` has collected as far as that needs no waiting: before subscriptions change.
