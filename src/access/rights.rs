@@ -88,6 +88,15 @@ impl Rights {
         self.grants.as_ref().is_none_or(|grants| grants.permit(Levels::of(topic), Modes::WRITE))
     }
 
+    /// Whether a message that it may publish to a topic may be retained there.
+    ///
+    /// A dock's may where it publishes as itself, or the ACL file lets it: these topics are a handful. Those of its
+    /// aircraft are as many as it cares to announce. Everybody else's may.
+    #[must_use]
+    pub fn may_retain(&self, topic: &str) -> bool {
+        self.grants.as_ref().is_none_or(|grants| grants.permit_lastingly(Levels::of(topic), Modes::WRITE) == Some(true))
+    }
+
     /// Whether a message of this topic may be delivered to it.
     #[must_use]
     pub fn may_read(&self, topic: &str) -> bool {

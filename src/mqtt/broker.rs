@@ -4,6 +4,7 @@ use super::account::Account;
 use super::deadlines::Deadlines;
 use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
+use super::owners::Owners;
 use super::retained::Retained;
 use super::session::{Client, Session};
 use super::shared::Group;
@@ -42,6 +43,8 @@ pub struct Broker {
     /// Clients with a connection, by what the ledger knows them by. Its locks are the last: no other is taken under them.
     online: DashSet<ByteString, ahash::RandomState>,
     pub(super) sessions: DashMap<ByteString, Arc<Session>, ahash::RandomState>,
+    /// How many of them each user has: kept with every change of that.
+    pub(super) owners: Owners,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
     pub(super) account: Arc<Account>,
@@ -106,6 +109,7 @@ impl Broker {
             ledger,
             online: DashSet::default(),
             sessions: DashMap::default(),
+            owners: Owners::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
             account: Arc::new(Account::new(limits_total)),
@@ -156,7 +160,7 @@ impl Broker {
         let retained = if keep { self.retain(who, &message) } else { Ok(()) };
         let delivered = self.route.publish(message, batch);
         match retained {
-            Err(full) => Accepted::Quota(full.to_string()),
+            Err(reason) => Accepted::Quota(reason),
             Ok(()) if delivered => Accepted::Delivered,
             Ok(()) => Accepted::NoSubscriber,
         }
@@ -201,8 +205,13 @@ impl Broker {
         }
     }
 
-    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), super::retained::Full> {
+    /// Keeps a retained message, or says why not.
+    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), String> {
         static FULL: RateLimit = RateLimit::per_second(1);
+        if !who.rights.may_retain(message.topic()) {
+            self.metrics.dropped(Drop::NoStorage, 1);
+            return Err("not retained: a dock's messages are retained on its own topics, not on its aircraft's".into());
+        }
         let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = retained {
             self.metrics.dropped(Drop::NoStorage, 1);
@@ -211,7 +220,7 @@ impl Broker {
                 tracing::warn!(client = &who.identity.client_id[..], topic = message.topic(), suppressed, "{full}");
             }
         }
-        retained
+        retained.map_err(|full| full.to_string())
     }
 
     /// Delivers what `batch` has collected as far as that needs no waiting: before subscriptions change.

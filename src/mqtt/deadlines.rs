@@ -34,16 +34,9 @@ impl<V> Deadlines<V> {
         key
     }
 
-    /// Takes a deadline back.
-    pub(super) fn cancel(&self, key: Key) {
-        self.waiting.lock().remove(&key);
-    }
-
-    /// Takes the first of those that are `wanted`, before its time.
-    pub(super) fn take_first(&self, wanted: impl Fn(&V) -> bool) -> Option<V> {
-        let mut waiting = self.waiting.lock();
-        let key = waiting.iter().find(|(_, value)| wanted(value)).map(|(key, _)| *key)?;
-        waiting.remove(&key)
+    /// Takes a deadline back; nothing if its time has come already.
+    pub(super) fn cancel(&self, key: Key) -> Option<V> {
+        self.waiting.lock().remove(&key)
     }
 
     /// Waits for the next deadline by `now`, the broker's clock.

@@ -476,6 +476,13 @@ impl State {
             .any(|(filter, own)| own.group.is_none() && topic::has_wildcard(filter) && topic::matches(filter, topic))
     }
 
+    /// Whether it has so many wildcard subscriptions, besides `filter`, of which it may read only a part.
+    pub(super) fn has_partial_wildcards(&self, count: usize, filter: &str) -> bool {
+        let is_one =
+            |text: &str, own: &Subscription| own.options.partial && text != filter && topic::has_wildcard(text);
+        self.subscriptions.iter().filter(|(text, own)| is_one(text, own)).take(count).count() == count
+    }
+
     /// Whether its client may read a topic that `matching` subscriptions of it match.
     pub(super) fn may_take(&self, matching: &[Options], topic: &str) -> bool {
         !matching.iter().any(|options| options.partial) || self.client.rights.may_read(topic)

@@ -2,6 +2,7 @@
 
 use super::broker::{Author, Broker};
 use super::link::{Kick, Link};
+use super::owners::User;
 use super::session::{Client, Session, State, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
@@ -57,13 +58,14 @@ impl Broker {
     /// connection of the same client identifier is told to end (MQTT-3.1.4-3). A session belongs to the user who began
     /// it: nobody else gets its messages by its client identifier. What it may still read is for [`Broker::recheck`] to say.
     pub(super) fn join(&self, client: &Client, clean: bool, terms: Terms) -> Result<Joined, NoSession> {
-        let client_id = &client.identity.client_id;
-        let full =
-            !self.sessions.contains_key(client_id) && self.sessions.len() >= self.limits.sessions && !self.evict();
+        let (client_id, user) = (&client.identity.client_id, &client.identity.username);
+        let is_full = || !self.sessions.contains_key(client_id) && self.sessions.len() >= self.limits.sessions;
+        let full = is_full() && !self.evict(user);
         match self.sessions.entry(client_id.clone()) {
             Entry::Vacant(_) if full => Err(NoSession::Full),
             Entry::Vacant(vacant) => {
                 let joined = self.new_session(client, terms);
+                self.owners.add(user);
                 vacant.insert(joined.session.clone());
                 Ok(joined)
             }
@@ -79,9 +81,9 @@ impl Broker {
                         self.client_went(&state.client);
                     }
                 }
-                for key in state.deadlines.drain(..) {
-                    self.deadlines.cancel(key);
-                }
+                self.cancel_deadlines(&mut state);
+                self.owners.remove(&state.client.identity.username, &[]);
+                self.owners.add(user);
                 // A session whose expiry is 0 ended with its connection, which has just been closed.
                 if clean || state.terms.expiry_ms == 0 {
                     let will = state.terms.will.take();
@@ -104,20 +106,29 @@ impl Broker {
         }
     }
 
-    /// Makes room for a session: of those without a connection, the one that would end first ends now. Says whether
-    /// there is one.
-    fn evict(&self) -> bool {
-        while let Some(due) = self.deadlines.take_first(|due| matches!(due.what, What::End)) {
+    /// Makes room for a session of this user: one without a connection ends now, which one is for
+    /// [`Owners::take_end`](super::owners::Owners::take_end) to say. Says whether there is one.
+    fn evict(&self, newcomer: &User) -> bool {
+        while let Some(end) = self.owners.take_end(newcomer) {
+            let Some(due) = self.deadlines.cancel(end) else { continue };
             let session = due.session.clone();
             let is_unused = |present: &Arc<Session>| Arc::ptr_eq(present, &session) && present.state().link.is_none();
             if self.sessions.remove_if(session.client_id(), |_, present| is_unused(present)).is_some() {
+                let mut state = session.state();
+                self.owners.remove(&state.client.identity.username, &state.deadlines);
                 // What else its end brings does not happen here: its will may have to wait.
-                let key = self.deadlines.set(0, due);
-                session.state().deadlines.push(key);
+                state.deadlines.push(self.deadlines.set(0, due));
                 return true;
             }
         }
         false
+    }
+
+    fn cancel_deadlines(&self, state: &mut State) {
+        for key in state.deadlines.drain(..) {
+            self.deadlines.cancel(key);
+            self.owners.cancelled(&state.client.identity.username, key);
+        }
     }
 
     fn new_session(&self, client: &Client, terms: Terms) -> Joined {
@@ -157,6 +168,7 @@ impl Broker {
         let due = |what| Due { session: session.clone(), what };
         let end = self.deadlines.set(after(now, state.terms.expiry_ms), due(What::End));
         state.deadlines.push(end);
+        self.owners.went(&state.client.identity.username, end);
         match delay {
             Some(0) => state.terms.will.take(),
             // A longer delay is cut short by the end of the session.
@@ -173,9 +185,7 @@ impl Broker {
     pub(super) fn end_soon(&self, session: &Arc<Session>, state: &mut State) {
         state.terms.expiry_ms = 0;
         if state.link.is_none() {
-            for key in state.deadlines.drain(..) {
-                self.deadlines.cancel(key);
-            }
+            self.cancel_deadlines(state);
             // Not here: its will may have to wait.
             let end = self.deadlines.set(0, Due { session: session.clone(), what: What::End });
             state.deadlines.push(end);
@@ -183,7 +193,10 @@ impl Broker {
     }
 
     fn remove(&self, session: &Arc<Session>) {
-        self.sessions.remove_if(session.client_id(), |_, present| Arc::ptr_eq(present, session));
+        if self.sessions.remove_if(session.client_id(), |_, present| Arc::ptr_eq(present, session)).is_some() {
+            let state = session.state();
+            self.owners.remove(&state.client.identity.username, &state.deadlines);
+        }
         self.end(session);
     }
 
@@ -282,9 +295,11 @@ mod tests {
         Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook))
     }
 
-    fn client(broker: &Broker, id: usize) -> Client {
+    /// Of four users, one without a name.
+    fn client(broker: &Broker, id: usize, user: usize) -> Client {
+        let username = (user > 0).then(|| user.to_string().into());
         let identity =
-            Identity { client_id: id.to_string().into(), username: None, listener_role: None, proof: Proof::Anonymous };
+            Identity { client_id: id.to_string().into(), username, listener_role: None, proof: Proof::Anonymous };
         let rights = Arc::new(Rights::everything(&identity));
         Client::new(identity, rights, broker.limits.clone())
     }
@@ -321,7 +336,7 @@ mod tests {
                         topic_alias_max: 0,
                         will: None,
                     };
-                    if let Ok(joined) = broker.join(&client(&broker, id), dice(4) == 0, terms) {
+                    if let Ok(joined) = broker.join(&client(&broker, id, dice(2) * (id % 4)), dice(4) == 0, terms) {
                         links.insert(id, (joined.session, joined.link));
                     }
                 }
@@ -361,6 +376,13 @@ mod tests {
                 reported += known;
             }
             assert_eq!(broker.account.bytes(), reported);
+            let mut owned: HashMap<User, (usize, usize)> = HashMap::new();
+            for session in &broker.sessions {
+                let state = session.state();
+                let (sessions, absent) = owned.entry(state.client.identity.username.clone()).or_default();
+                (*sessions, *absent) = (*sessions + 1, *absent + usize::from(state.link.is_none()));
+            }
+            assert_eq!(broker.owners.all(), owned);
             fullest = fullest.max(reported);
         }
         assert!(fullest > 300_000, "the limit was met: {fullest}");
@@ -368,5 +390,6 @@ mod tests {
             broker.remove(&session);
         }
         assert_eq!(broker.account.bytes(), 0);
+        assert!(broker.owners.all().is_empty());
     }
 }

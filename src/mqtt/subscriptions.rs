@@ -22,6 +22,11 @@ use std::time::{Duration, Instant};
 /// them in one packet may take seconds, which others must not wait for.
 const SLICE: Duration = Duration::from_millis(2);
 
+/// Filters with a wildcard that a session may have of which it may read only a part. They take their places in
+/// `limits.wildcard_filters`, which everybody shares, and every message that they match has to be asked for. Who may read only
+/// some topics can name them: those of a dock are exact (DJI Cloud API, "Topic Definition"), and a few more are for trying out.
+const PARTIAL_WILDCARDS: usize = 16;
+
 /// A SUBSCRIBE that is being acted on.
 #[derive(Debug)]
 pub(super) struct Subscribing {
@@ -88,7 +93,13 @@ impl Broker {
                 return Err(SubscribeAckReason::NotAuthorized);
             }
         };
-        if filter.is_wildcard() && self.route.is_over(filter.filter, self.limits.wildcard_filters) {
+        if options.partial && filter.is_wildcard() && session.state().has_partial_wildcards(PARTIAL_WILDCARDS, text) {
+            self.metrics.limit_hit(Limit::Subscriptions);
+            return Err(SubscribeAckReason::QuotaExceeded);
+        }
+        // By as many sessions as it likes, a dock can take places for its filters: never those of the other half.
+        let places = self.limits.wildcard_filters.div_ceil(if options.partial { 2 } else { 1 });
+        if filter.is_wildcard() && self.route.is_over(filter.filter, places) {
             self.metrics.limit_hit(Limit::WildcardFilters);
             return Err(SubscribeAckReason::QuotaExceeded);
         }

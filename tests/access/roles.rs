@@ -1,6 +1,7 @@
 //! One line a role: docks, backends, observers.
 
-use super::common::property::TOPIC_ALIAS;
+use super::common::packet::RETAIN_AS_PUBLISHED;
+use super::common::property::{REASON, TOPIC_ALIAS, find};
 use super::common::{Answer, Connect, Puback, Publish, V5, V311, VERSIONS, Value, Wait, Wire, metric};
 use super::{AIRCRAFT, DOCK, Files, OTHER, client, connect, password, thing};
 use std::time::Duration;
@@ -109,6 +110,80 @@ fn a_dock_speaks_for_the_aircraft_that_it_has_announced() {
     dock.leave();
     assert_eq!(client(&broker, V5, DOCK).publish(&osd), 0x10);
     assert_eq!(client(&broker, V5, OTHER).publish(&osd), 0x87);
+}
+
+#[test]
+fn an_aircrafts_messages_are_delivered_but_not_retained() {
+    let (_files, broker) = Files::fleet();
+    let mut backend = client(&broker, V5, "backend");
+    backend.subscribe(&[("thing/#", RETAIN_AS_PUBLISHED)]);
+    let topology = format!(r#"{{"method":"update_topo","data":{{"sub_devices":[{{"sn":"{AIRCRAFT}"}}]}}}}"#);
+    let topology = Publish::new(&format!("sys/product/{DOCK}/status"), topology).qos(1, 1);
+    for (version, refused) in [(V5, 0x97), (V311, 0)] {
+        let mut dock = client(&broker, version, DOCK);
+        dock.publish(&topology);
+        for (topic, text, code) in [(thing(AIRCRAFT, "osd"), "aircraft", refused), (thing(DOCK, "osd"), "dock", 0)] {
+            assert_eq!(dock.publish(&Publish::new(&topic, text).qos(1, 2).retain()), code, "{topic} {version:?}");
+            assert!(backend.expect_message(text).retain, "{topic} {version:?}");
+        }
+        // What is not to be retained is as welcome as ever.
+        assert_eq!(dock.publish(&Publish::new(&thing(AIRCRAFT, "osd"), "live").qos(1, 3)), 0);
+        backend.expect_message("live");
+    }
+    assert_eq!(metric(broker.http, "dockgate_dropped_total", "no_storage"), 2.0);
+    let mut late = client(&broker, V5, "grafana");
+    late.subscribe(&[("#", 0)]);
+    assert_eq!(late.expect_message("dock").topic, thing(DOCK, "osd"));
+    assert!(matches!(late.wait(Duration::from_millis(200)), Wait::Nothing));
+    let mut dock = client(&broker, V5, DOCK);
+    dock.push(&Publish::new(&thing(AIRCRAFT, "osd"), "why").qos(1, 5).retain());
+    let Answer::Ack(Puback, 5, 0x97, properties) = dock.next() else { panic!("PUBACK expected") };
+    assert!(matches!(find(&properties, REASON), Some(Value::Text(why)) if why.contains("aircraft")));
+    // Everybody else's are retained there.
+    assert_eq!(backend.publish(&Publish::new(&thing(AIRCRAFT, "osd"), "backend's").qos(1, 4).retain()), 0);
+}
+
+#[test]
+fn the_acl_may_let_a_dock_retain_for_its_aircraft() {
+    let files = Files::with_users(&[DOCK, "grafana"]);
+    files.write_acl(&format!("pattern write thing/product/{AIRCRAFT}/osd\n"));
+    let broker = files.start(&super::FLEET);
+    let mut dock = client(&broker, V5, DOCK);
+    assert_eq!(dock.publish(&Publish::new(&thing(AIRCRAFT, "osd"), "x").qos(1, 1).retain()), 0x10);
+    let mut late = client(&broker, V5, "grafana");
+    late.subscribe(&[("#", 0)]);
+    late.expect_message("x");
+}
+
+#[test]
+fn a_docks_wildcards_leave_room_for_others() {
+    let files = Files::with_users(&[DOCK, "backend"]);
+    let mut settings = super::FLEET.to_vec();
+    settings.push(("DOCKGATE_LIMITS__WILDCARD_FILTERS", "40"));
+    let broker = files.start(&settings);
+    let mut partial = Vec::new();
+    for last in ["services", "events_reply", "requests_reply", "state_reply"] {
+        for (first, second) in [("+", "product"), ("thing", "+"), ("+", "+")] {
+            partial.extend([DOCK, "+"].map(|third| format!("{first}/{second}/{third}/{last}")));
+        }
+    }
+    let partial: Vec<_> = partial.iter().map(|filter| (&filter[..], 0)).collect();
+    let session = |id: &str| Wire::connect(broker.mqtt, &Connect::new(V5, id).login(DOCK, &password(DOCK)));
+    let (mut first, mut second) = (session("first"), session("second"));
+    assert_eq!(first.try_subscribe(&[], &partial[..18]), [[0; 16].as_slice(), &[0x97; 2]].concat());
+    // What it has it may ask for again, and once one is gone it may have another.
+    assert_eq!(first.try_subscribe(&[], &partial[15..17]), [0, 0x97]);
+    first.unsubscribe(&[partial[0].0]);
+    assert_eq!(first.try_subscribe(&[], &partial[16..18]), [0, 0x97]);
+    // Its topics by their names are not meant.
+    first.subscribe(&[(&thing(DOCK, "services"), 0)]);
+    assert_eq!(metric(broker.http, "dockgate_limit_hits_total", "subscriptions_per_session"), 4.0);
+    // With other sessions it gets half of all places, and the backend has the others.
+    assert_eq!(second.try_subscribe(&[], &partial[17..24]), [0, 0, 0, 0, 0x97, 0x97, 0x97]);
+    let whole: Vec<_> = (0..21).map(|n| format!("thing/{n}/#")).collect();
+    let whole: Vec<_> = whole.iter().map(|filter| (&filter[..], 0)).collect();
+    let granted = client(&broker, V5, "backend").try_subscribe(&[], &whole);
+    assert_eq!(granted, [[0; 20].as_slice(), &[0x97]].concat());
 }
 
 #[test]

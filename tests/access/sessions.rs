@@ -1,6 +1,7 @@
 //! A session belongs to the user who began it.
 
-use super::common::{Connect, Publish, V5, V311, Wait, Wire};
+use super::common::property::session_expiry;
+use super::common::{Connect, Publish, V5, V311, Wait, Wire, metric};
 use super::{DOCK, Files, OTHER, client, password, thing};
 use std::time::Duration;
 
@@ -56,4 +57,32 @@ fn a_session_shows_who_resumes_it_only_what_that_one_may_read() {
     other.publish(&Publish::new(&secret, "live").qos(1, 2));
     assert!(matches!(thief.wait(Duration::from_millis(300)), Wait::Nothing));
     thief.expect_alive();
+}
+
+#[test]
+fn one_users_sessions_never_push_out_anothers() {
+    let files = Files::with_users(&[DOCK, OTHER, "backend", "late"]);
+    let mut settings = super::FLEET.to_vec();
+    settings.push(("DOCKGATE_LIMITS__SESSIONS", "12"));
+    let broker = files.start(&settings);
+    let lasting = |id: &str, user: &str| Connect::persistent(V5, id).login(user, &password(user));
+    // It would end before all others.
+    let short = |connect: Connect| connect.property(session_expiry(600));
+    let mut dock = Wire::connect(broker.mqtt, &short(Connect::new(V5, DOCK).login(DOCK, &password(DOCK))));
+    dock.subscribe(&[(&thing(DOCK, "services"), 1)]);
+    dock.leave();
+    client(&broker, V5, "backend").publish(&Publish::new(&thing(DOCK, "services"), "waiting").qos(1, 1));
+    for n in 0..40 {
+        Wire::connect(broker.mqtt, &lasting(&format!("many-{n}"), OTHER)).leave();
+    }
+    // Newcomers come in at the cost of who has the most.
+    let mut newcomers: Vec<_> =
+        (0..3).map(|n| Wire::connect(broker.mqtt, &lasting(&format!("late-{n}"), "late"))).collect();
+    let (mut dock, present) = Wire::resume(broker.mqtt, &lasting(DOCK, DOCK).resuming());
+    assert!(present);
+    dock.expect_message("waiting");
+    newcomers.iter_mut().for_each(Wire::expect_alive);
+    // Its last session is still there, its first ones have made room.
+    assert!(Wire::resume(broker.mqtt, &lasting("many-39", OTHER).resuming()).1);
+    assert_eq!(metric(broker.http, "dockgate_limit_hits_total", "sessions"), 0.0);
 }
