@@ -276,6 +276,9 @@ fn nobody_publishes_in_the_brokers_own_tree() {
             }
             client.push(&Publish::new(topic, "x"));
         }
+        let with_will = Connect::new(version, "mourner").will("$SYS/broker/uptime", "x");
+        let refused = if version == V5 { 0x87 } else { 5 };
+        assert_eq!(Wire::try_connect(broker.mqtt, &with_will).1.code, refused, "{version:?}");
         client.publish(&Publish::new("$SYSTEM/x", "allowed").qos(1, 1));
         reader.expect_message("allowed");
         reader.leave();
