@@ -82,10 +82,12 @@ impl Rights {
         Self { grants: Some(grants) }
     }
 
-    /// Whether it may publish to a topic.
+    /// Whether it may publish to a topic. Nobody may to those of the broker itself (4.7.2), whatever the rules say: who reads
+    /// them takes them for the broker's word.
     #[must_use]
     pub fn may_publish(&self, topic: &str) -> bool {
-        self.grants.as_ref().is_none_or(|grants| grants.permit(Levels::of(topic), Modes::WRITE))
+        !is_the_brokers(topic)
+            && self.grants.as_ref().is_none_or(|grants| grants.permit(Levels::of(topic), Modes::WRITE))
     }
 
     /// Whether a message that it may publish to a topic may be retained there.
@@ -135,6 +137,11 @@ impl Rights {
             gateway.aircraft.read(payload, &gateway.topology);
         }
     }
+}
+
+/// Whether a topic is in the tree `$SYS/#`.
+fn is_the_brokers(topic: &str) -> bool {
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Grants {

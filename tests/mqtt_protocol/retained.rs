@@ -260,6 +260,36 @@ fn a_retained_message_is_delivered_at_the_lower_qos() {
 }
 
 #[test]
+fn nobody_publishes_in_the_brokers_own_tree() {
+    let broker = Broker::start(|_| {});
+    for version in VERSIONS {
+        let mut reader = Wire::subscriber(broker.mqtt, "reader", &[("$SYS/#", 0), ("$SYSTEM/#", 0)]);
+        let mut client = Wire::clean(broker.mqtt, version, "client");
+        let denied = if version == V5 { 0x87 } else { 0 };
+        for topic in ["$SYS/broker/uptime", "$SYS"] {
+            for qos in [1, 2] {
+                assert_eq!(
+                    client.publish(&Publish::new(topic, "x").qos(qos, 1).retain()),
+                    denied,
+                    "{topic} {version:?}"
+                );
+            }
+            client.push(&Publish::new(topic, "x"));
+        }
+        let with_will = Connect::new(version, "mourner").will("$SYS/broker/uptime", "x");
+        let refused = if version == V5 { 0x87 } else { 5 };
+        assert_eq!(Wire::try_connect(broker.mqtt, &with_will).1.code, refused, "{version:?}");
+        client.publish(&Publish::new("$SYSTEM/x", "allowed").qos(1, 1));
+        reader.expect_message("allowed");
+        reader.leave();
+        let mut late = Wire::subscriber(broker.mqtt, "late", &[("$SYS/#", 0)]);
+        late.expect_alive();
+        late.leave();
+        client.leave();
+    }
+}
+
+#[test]
 fn retained_messages_are_not_sent_to_shared_subscriptions() {
     let broker = Broker::start(|_| {});
     retain(&broker, "shared/r", "x");

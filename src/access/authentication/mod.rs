@@ -10,9 +10,18 @@
 //! # What a log-in costs
 //!
 //! Checking a password is meant to be slow. It happens off the async threads, in at most as many threads as the machine has
-//! cores (one less if there are more than two), and whoever finds [`verifier::WAITING_MAX`] waiting already is told that the
-//! broker is busy. A check that succeeds is remembered under a keyed hash of the user's entry, name and password, so that the
-//! next log-in costs some microseconds; a changed entry changes the hash. Clients that bring the same at the same time share
+//! cores (one less if there are more than two), with [`verifier::WAITING_MAX`] places for those who wait. The line is fair:
+//! - Addresses from which a log-in has succeeded within a day are served first, and a quarter of the places is theirs alone.
+//! - All others are served in turn by network (an IPv4 address, or a /48 of IPv6) and by user name: who has many waiting
+//!   waits for itself.
+//! - If there is no place, one of those who would be served last is told that the broker is busy. Who has most waiting loses
+//!   a place to a newcomer.
+//!
+//! So neither many guesses from one network nor guesses at few users from many keep a client out that has not been here
+//! before. Guesses at many users from many networks can, but only clients from addresses without a success.
+//!
+//! A check that succeeds is remembered under a keyed hash of the user's entry, name and password, so that the next log-in
+//! costs some microseconds; a changed entry changes the hash. Clients that bring the same at the same time share
 //! one check.
 //!
 //! # Who guesses is slowed down
@@ -20,12 +29,15 @@
 //! Failures are counted by address: an IPv4 address, or a /64 of IPv6, which is what one customer has.
 //! - Each failure doubles the time until the address's next failure is answered, from half a second to ten seconds.
 //! - What an address with failures brings is checked one at a time, in a line of its own with [`throttle::WAITING_MAX`]
-//!   places, and a failure keeps the next one in that line waiting, for at most a second.
+//!   places, and a failure keeps the next one in that line waiting, for at most a second. The line is served in turn by user
+//!   name, and who finds it full gets a place of the user with most: guesses at few users keep no neighbour out.
 //! - The same wrong credentials again (a dock whose password has been changed tries for ever) do not count again, nor are
 //!   they checked again: they stand in nobody's way.
 //! - A success forgives nothing, else whoever has one account could guess at all others in between. It needs to forgive
 //!   nothing either: credentials that have succeeded are remembered, and who brings remembered ones waits for nobody, whatever
 //!   its neighbours behind the same address do. Only who has not logged in since the broker started waits among them.
+//! - Failures are also counted by /48, which one server may have. Seventeen make the /48 one address, but for a /64 in it
+//!   from which a log-in has succeeded within a day.
 //! - An address is forgotten five minutes after its last failure that counted.
 
 mod generations;

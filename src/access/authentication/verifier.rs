@@ -1,7 +1,7 @@
 //! Checks passwords: few at a time, none twice.
 
 use super::generations::Generations;
-use super::line::{Line, Turn};
+use super::line::{Claim, Line, Size, Turn};
 use super::throttle::{Origin, Throttle};
 use crate::access::password::{Hash, Passwords};
 use crate::access::{Denied, Secret};
@@ -20,7 +20,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How many wait for a thread that checks passwords: all docks of a large fleet, after a restart of the broker. With hashes of
 /// 40 ms, as `dockgate passwd` writes them, two threads have them done in about twenty seconds; clients that wait much
 /// longer come again before they have their answer.
-pub(super) const WAITING_MAX: u32 = 1_000;
+pub(super) const WAITING_MAX: usize = 1_000;
+/// How many of these places are for addresses that a client has logged in from lately.
+pub(super) const RESERVED: usize = WAITING_MAX / 4;
 /// Credentials that are remembered, of 32 bytes each.
 const REMEMBERED: usize = 20_000;
 /// Failures are answered at multiples of this.
@@ -60,7 +62,7 @@ impl Verifier {
             key: key.expect("Linux has random bytes once it has started"),
             remembered: Mutex::new(Generations::new(REMEMBERED)),
             flights: Mutex::default(),
-            threads: Line::new(threads, WAITING_MAX),
+            threads: Line::new(Size { servers: threads, places: WAITING_MAX, reserved: RESERVED }),
             throttle: Throttle::new(),
             #[cfg(test)]
             checks: std::sync::atomic::AtomicUsize::new(0),
@@ -85,17 +87,23 @@ impl Verifier {
         let arrived = Instant::now();
         let fingerprint = self.fingerprint(passwords, user);
         let entry = fingerprint.unwrap_or_default().to_be_bytes();
+        let origin = Origin::of(address);
         let attempt = Attempt {
+            user: self.tag(b"user", &[user.as_bytes()]),
+            network: self.tag(b"network", &[&origin.network()]),
             tag: self.tag(b"credentials", &[&entry, user.as_bytes(), password.expose()]),
             hash: passwords.hash(user),
             stand_in: passwords.stand_in(),
             password,
-            origin: Origin::of(address),
+            origin,
         };
         let is_known_wrong = self.throttle.knows(attempt.origin, &attempt.tag);
         let right = self.remembers(&attempt.tag) || (!is_known_wrong && self.share(&attempt).await?);
         match fingerprint {
-            Some(fingerprint) if right => Ok(fingerprint),
+            Some(fingerprint) if right => {
+                self.throttle.succeeded(origin);
+                Ok(fingerprint)
+            }
             _ => {
                 let delay = self.throttle.failed(attempt.origin, attempt.tag);
                 sleep_until(arrived + delay.max(whole_quanta(arrived.elapsed()))).await;
@@ -118,13 +126,13 @@ impl Verifier {
         }
         let hash = attempt.hash.unwrap_or(attempt.stand_in);
         let threads = hash.cost().threads();
-        let mut turn = self.turn(attempt.origin).await?;
-        let mut thread = self.threads.enter(threads).await?;
+        let mut turn = self.turn(attempt).await?;
+        let mut thread = self.threads.enter(threads, self.claim(attempt)).await?;
         if turn.is_none() && self.throttle.line(attempt.origin).is_some() {
             // The first of many wrong ones that came at once has failed meanwhile: the others go to their own line.
             drop(thread);
-            turn = self.turn(attempt.origin).await?;
-            thread = self.threads.enter(threads).await?;
+            turn = self.turn(attempt).await?;
+            thread = self.threads.enter(threads, self.claim(attempt)).await?;
         }
         #[cfg(test)]
         self.checks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -150,11 +158,19 @@ impl Verifier {
     }
 
     /// Waits for the turn of an address with failures; others have no turns.
-    async fn turn(&self, origin: Origin) -> Result<Option<Turn>, Denied> {
-        match self.throttle.line(origin) {
-            Some(line) => line.enter(1).await.map(Some),
+    async fn turn(&self, attempt: &Attempt<'_>) -> Result<Option<Turn>, Denied> {
+        match self.throttle.line(attempt.origin) {
+            Some(line) => {
+                let claim = Claim { has_precedence: false, parties: vec![attempt.user] };
+                line.enter(1, claim).await.map(Some)
+            }
             None => Ok(None),
         }
+    }
+
+    fn claim(&self, attempt: &Attempt<'_>) -> Claim {
+        let has_precedence = self.throttle.trusts(attempt.origin);
+        Claim { has_precedence, parties: vec![attempt.network, attempt.user] }
     }
 
     fn remembers(&self, tag: &Tag) -> bool {
@@ -178,6 +194,9 @@ impl Verifier {
 /// What a client brings, and what it is checked against.
 struct Attempt<'a> {
     tag: Tag,
+    /// The name that the client gives.
+    user: Tag,
+    network: Tag,
     hash: Option<&'a Hash>,
     stand_in: &'a Hash,
     password: &'a Secret,
@@ -239,6 +258,10 @@ mod tests {
         Secret::new(text.into())
     }
 
+    fn somebody() -> Claim {
+        Claim { has_precedence: false, parties: Vec::new() }
+    }
+
     impl Verifier {
         fn checks(&self) -> usize {
             self.checks.load(SeqCst)
@@ -246,7 +269,7 @@ mod tests {
 
         /// Nobody can be checked until this ends.
         async fn stop(&self) -> Turn {
-            self.threads.enter(u32::MAX).await.unwrap()
+            self.threads.enter(u32::MAX, somebody()).await.unwrap()
         }
     }
 
@@ -317,8 +340,7 @@ mod tests {
     async fn who_finds_the_line_full_is_told_at_once() {
         let (verifier, passwords) = (Verifier::with_threads(2), passwords());
         let stopped = verifier.stop().await;
-        // One place is taken by who has stopped the threads.
-        let places = WAITING_MAX + 2 - 1;
+        let places = WAITING_MAX - RESERVED;
         let wrong: Vec<_> = (0..places + 3).map(|number| secret(&number.to_string())).collect();
         let crowd = join_all(
             wrong.iter().zip(0..).map(|(wrong, number)| verifier.verify(&passwords, "docks", wrong, elsewhere(number))),
@@ -331,7 +353,54 @@ mod tests {
             crowd
         );
         let busy = answers.iter().filter(|answer| **answer == Err(Denied::Busy)).count();
-        assert_eq!((busy, verifier.checks()), (3, places as usize));
+        assert_eq!((busy, verifier.checks()), (3, places));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_from_everywhere_keeps_nobody_away_whose_address_has_succeeded_or_whose_name_is_another() {
+        let (verifier, passwords) = (Verifier::with_threads(1), passwords());
+        verifier.verify(&passwords, "docks", &secret("right"), HERE).await.unwrap();
+        let stopped = verifier.stop().await;
+        let wrong: Vec<_> = (0..WAITING_MAX).map(|number| secret(&number.to_string())).collect();
+        let crowd = join_all(
+            wrong.iter().zip(0..).map(|(wrong, number)| verifier.verify(&passwords, "docks", wrong, elsewhere(number))),
+        );
+        let (right, back) = (secret("right"), secret("back"));
+        let newcomer = async {
+            settle().await;
+            let let_in = verifier.verify(&passwords, "backend", &back, elsewhere(9_999_999)).await;
+            (let_in, verifier.checks())
+        };
+        let other = self::passwords();
+        let known = async {
+            settle().await;
+            let let_in = verifier.verify(&other, "docks", &right, HERE).await;
+            (let_in, verifier.checks())
+        };
+        let (_, newcomer, known, ()) = tokio::join!(crowd, newcomer, known, async {
+            settle().await;
+            settle().await;
+            drop(stopped);
+        });
+        assert!(newcomer.0.is_ok() && known.0.is_ok(), "{newcomer:?} {known:?}");
+        assert!(newcomer.1 < 10 && known.1 < 10, "they did not wait for all: {newcomer:?} {known:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_the_line_of_an_address_full_keeps_no_other_user_behind_it_away() {
+        let (verifier, passwords) = (Verifier::with_threads(2), passwords());
+        verifier.verify(&passwords, "docks", &secret("first"), HERE).await.unwrap_err();
+        let came = Instant::now();
+        let wrong: Vec<_> = (0..100).map(|number| secret(&number.to_string())).collect();
+        let crowd = join_all(wrong.iter().map(|wrong| verifier.verify(&passwords, "docks", wrong, HERE)));
+        let neighbour = async {
+            settle().await;
+            let let_in = verifier.verify(&passwords, "backend", &secret("back"), HERE).await;
+            (let_in, came.elapsed())
+        };
+        let (_, (let_in, waited)) = tokio::join!(crowd, neighbour);
+        assert!(let_in.is_ok(), "{let_in:?}");
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -371,7 +440,7 @@ mod tests {
         let (verifier, passwords) = (Verifier::with_threads(2), passwords());
         verifier.verify(&passwords, "docks", &secret("wrong"), HERE).await.unwrap_err();
         let line = verifier.throttle.line(Origin::of(HERE)).unwrap();
-        let taken = line.enter(1).await.unwrap();
+        let taken = line.enter(1, somebody()).await.unwrap();
         let right = secret("right");
         let slowed = verifier.verify(&passwords, "docks", &right, HERE);
         let free = async {

@@ -5,15 +5,20 @@
 use super::hash::Hash;
 use super::line::{self, NameError, check_name};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
 /// The longest password, in bytes: what fits into a CONNECT.
 pub const PASSWORD_MAX: usize = 65_535;
+
+/// How long another change may take. None takes as long, but anybody who can read the folder can lock it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a password file was not changed.
 #[derive(Debug, Error)]
@@ -30,6 +35,9 @@ pub enum EditError {
     /// It is a folder, a device or the like.
     #[error("{} is not a file", .0.display())]
     NotAFile(PathBuf),
+    /// Another process has the folder's lock.
+    #[error("{} is locked by another process: end that one (lslocks shows it), and try again", .0.display())]
+    Locked(PathBuf),
     /// The system refused something.
     #[error("{} cannot be {what}: {source}", .path.display())]
     Io {
@@ -102,7 +110,9 @@ fn edit(path: &Path, change: impl FnOnce(Option<&[u8]>) -> Option<(Vec<u8>, Chan
     // One at a time, else two that read the same file would lose one's change. A file system without locks has none to
     // offer; there the last one wins.
     let lock = File::open(folder).map_err(EditError::io("opened", folder))?;
-    let _unsupported = lock.lock();
+    if !is_locked_within(PATIENCE, &lock) {
+        return Err(EditError::Locked(folder.to_owned()));
+    }
     let old = match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => return Err(EditError::NotAFile(path.clone())),
         Ok(metadata) => Some((metadata, fs::read(path).map_err(EditError::io("read", path))?)),
@@ -123,6 +133,18 @@ fn edit(path: &Path, change: impl FnOnce(Option<&[u8]>) -> Option<(Vec<u8>, Chan
     // The name is in the folder, and lasts as the folder does.
     lock.sync_all().map_err(EditError::io("written to", folder))?;
     Ok(change)
+}
+
+/// Whether the lock was got in time, or there is none to get.
+fn is_locked_within(patience: Duration, folder: &File) -> bool {
+    let began = Instant::now();
+    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        if began.elapsed() >= patience {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 fn fill(file: &mut NamedTempFile, bytes: &[u8], old: Option<fs::Metadata>) -> io::Result<()> {
@@ -287,6 +309,17 @@ mod tests {
             }
         });
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 16);
+    }
+
+    #[test]
+    fn a_lock_that_another_one_keeps_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || File::open(folder.path()).unwrap();
+        let (kept, other) = (open(), open());
+        kept.lock().unwrap();
+        assert!(!is_locked_within(Duration::from_millis(30), &other));
+        drop(kept);
+        assert!(is_locked_within(Duration::ZERO, &other));
     }
 
     #[test]
