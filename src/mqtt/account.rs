@@ -1,5 +1,5 @@
-//! The account of what waits in all sessions together (`limits.queue_bytes_total`), and that of packets which have not come
-//! as a whole (half as much).
+//! The account of what waits in all sessions together (`limits.queue_bytes_total`), that of packets which have not come
+//! as a whole, and that of packets which have not been written (half as much each).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// A connected session need not report smaller changes: the account would be the one place that all deliveries write to.
 const SLACK: usize = 4 << 10;
 /// What a session may have waiting, or a connection of a packet, however much the others have.
-const FAIR_SHARE: usize = 64 << 10;
+pub(super) const FAIR_SHARE: usize = 64 << 10;
 
 /// A session with less than this may use the last quarter of the account, too: a few that take all they can get leave
 /// room for the little that waits for everybody else.
@@ -59,28 +59,39 @@ impl Account {
     }
 }
 
-/// What one connection has of a packet that has not come as a whole. Clients that leave their packets unfinished must not
-/// take all memory; small packets come through all the same.
+/// What one connection holds of packets on their way in, or on their way out. Clients that leave their packets unfinished,
+/// or do not take what they have asked for, must not take all memory; small packets come through all the same.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct Held {
     account: Arc<Account>,
     share: Share,
 }
 
-impl Unfinished {
+impl Held {
     pub(super) fn new(account: &Arc<Account>) -> Self {
         Self { account: Arc::clone(account), share: Share::default() }
     }
 
-    /// Takes it into account that there are so many bytes now. Says whether there may be.
-    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+    /// Takes it into account that there are so many bytes now.
+    pub(super) fn settle(&mut self, bytes: usize) {
         let counted = if bytes > FAIR_SHARE { bytes } else { 0 };
         self.account.settle(&mut self.share, counted, true);
+    }
+
+    /// Takes it into account that there are so many bytes now. Says whether there may be.
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        self.settle(bytes);
         !self.account.is_full_for(bytes, true)
+    }
+
+    /// Whether there may be more than a fair share. The last quarter is for those who are `trusted` with it.
+    pub(super) fn has_room_for_large(&self, trusted: bool) -> bool {
+        let most = if trusted { self.account.max } else { self.account.max / 4 * 3 };
+        !self.account.is_over(most, FAIR_SHARE + 1, true)
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for Held {
     fn drop(&mut self) {
         self.account.settle(&mut self.share, 0, false);
     }
@@ -124,13 +135,31 @@ mod tests {
     #[test]
     fn unfinished_packets_have_room_together_and_give_it_back() {
         let account = Arc::new(Account::new(300_000));
-        let (mut one, mut other) = (Unfinished::new(&account), Unfinished::new(&account));
+        let (mut one, mut other) = (Held::new(&account), Held::new(&account));
         assert!(one.has_room(200_000));
         assert!(!other.has_room(100_000));
         assert!(other.has_room(FAIR_SHARE), "a small packet");
         drop(one);
         assert!(other.has_room(100_000));
         assert!(other.has_room(0));
+        assert_eq!(account.bytes.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn large_output_waits_for_room_and_the_last_quarter_is_for_the_trusted() {
+        let account = Arc::new(Account::new(400_000));
+        let (mut one, other) = (Held::new(&account), Held::new(&account));
+        one.settle(FAIR_SHARE);
+        assert_eq!(account.bytes.load(Relaxed), 0, "small output is not counted");
+        one.settle(299_999);
+        assert!(other.has_room_for_large(false));
+        one.settle(310_000);
+        assert!(!other.has_room_for_large(false));
+        assert!(other.has_room_for_large(true));
+        one.settle(400_000);
+        assert!(!other.has_room_for_large(true));
+        drop(one);
+        assert!(other.has_room_for_large(false));
         assert_eq!(account.bytes.load(Relaxed), 0);
     }
 

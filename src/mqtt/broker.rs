@@ -52,6 +52,8 @@ pub struct Broker {
     pub(super) large_connects: Semaphore,
     /// Bytes of packets that have not come as a whole.
     pub(super) unfinished: Arc<Account>,
+    /// Bytes of packets that have not been written.
+    pub(super) unwritten: Arc<Account>,
     keys: AtomicU64,
     /// Counts the versions of the access rules, so that connections notice a new one.
     pub(super) rules_version: AtomicU64,
@@ -115,6 +117,7 @@ impl Broker {
             account: Arc::new(Account::new(limits_total)),
             large_connects: Semaphore::new(LARGE_CONNECTS),
             unfinished: Arc::new(Account::new(limits_total / 2)),
+            unwritten: Arc::new(Account::new(limits_total / 2)),
             keys: AtomicU64::new(1),
             rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),

@@ -5,7 +5,7 @@
 //! for room: that is how a fast publisher is slowed down. Packets are read and written in batches: one system call
 //! moves as many as there are.
 
-use super::account::Unfinished;
+use super::account::{FAIR_SHARE, Held};
 use super::aliases::OwnAliases;
 use super::broker::Broker;
 use super::connect::Hello;
@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::handshake::farewell;
 use super::link::{Kick, Link};
 use super::pace::Pace;
-use super::session::{Client, Outgoing, Session};
+use super::session::{Client, Outgoing, Rest, Session};
 use super::sessions::Ending;
 use super::subscriptions::Subscribing;
 use super::traffic::Traffic;
@@ -43,6 +43,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const OUTPUT_TARGET: usize = 64 << 10;
 /// Output of which a client has taken nothing, above which nothing more is read from it.
 const OUTPUT_LIMIT: usize = 256 << 10;
+/// How long a message over [`FAIR_SHARE`] waits at most until it is seen whether there is room for it.
+const ROOM_CHECK: Duration = Duration::from_millis(100);
 /// Packets fetched from the session at a time.
 const FETCH: usize = 64;
 /// Memory for the messages of one batch, which lives as long as the last of them: small enough for a queue that holds
@@ -95,8 +97,15 @@ pub(super) struct Connection<R, W> {
     read: R,
     write: W,
     input: BytesMut,
-    unfinished: Unfinished,
+    unfinished: Held,
     pub(super) output: BytesMut,
+    unwritten: Held,
+    /// The most that `output` has held since its memory was last given back or it was empty.
+    output_peak: usize,
+    /// The client has read large output before: it may use the part of the account that those who do not read leave.
+    has_read_large: bool,
+    /// When to see whether there is room for the large message that is next.
+    room_check: Option<Instant>,
     /// Topic aliases that the client has defined.
     pub(super) aliases: AHashMap<u16, ByteString>,
     /// Topic aliases that the broker has defined for the client.
@@ -132,7 +141,8 @@ where
         link: Arc<Link>,
     ) -> Self {
         let pace = Pace::new(&who.limits, Instant::now());
-        let unfinished = Unfinished::new(&broker.unfinished);
+        let unfinished = Held::new(&broker.unfinished);
+        let unwritten = Held::new(&broker.unwritten);
         // First the version, then the rights: they are of this one or of a later one.
         let rules_version = broker.rules_version.load(Acquire);
         let rights = session.rights(&link).unwrap_or(who.rights);
@@ -154,6 +164,10 @@ where
             input,
             unfinished,
             output,
+            unwritten,
+            output_peak: 0,
+            has_read_large: false,
+            room_check: None,
             aliases: AHashMap::new(),
             own_aliases: OwnAliases::new(hello.terms.topic_alias_max.min(OWN_ALIASES)),
             subscribing: None,
@@ -190,8 +204,10 @@ where
                 fetch = self.fetch();
             }
             self.watch_output(timer.as_mut());
-            if let Some(until) = self.paused_until.filter(|until| *until < timer.deadline()) {
-                timer.as_mut().reset(until);
+            for at in [self.paused_until, self.room_check].into_iter().flatten() {
+                if at < timer.deadline() {
+                    timer.as_mut().reset(at);
+                }
             }
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
             let readable = is_free && !parse && self.output.len() < OUTPUT_LIMIT;
@@ -206,7 +222,10 @@ where
                 biased;
                 written = self.write.write_buf(&mut self.output), if writable => match written {
                     Ok(0) => return End::Closed,
-                    Ok(bytes) => self.wrote(bytes),
+                    Ok(bytes) => {
+                        self.wrote(bytes);
+                        fetch |= self.room_check.take().is_some();
+                    }
                     Err(error) => return End::Io(error),
                 },
                 read = self.read.read_buf(&mut self.input), if readable => match read {
@@ -225,6 +244,7 @@ where
                     if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
                     }
+                    fetch |= self.room_check.take_if(|at| *at <= Instant::now()).is_some();
                 }
             }
         }
@@ -301,7 +321,8 @@ where
     fn fetch(&mut self) -> bool {
         let mut fetched = Vec::new();
         let now_ms = self.broker.clock.now_ms();
-        let more = self.session.fetch(&self.link, &mut fetched, FETCH, OUTPUT_TARGET, now_ms);
+        let largest = if self.unwritten.has_room_for_large(self.has_read_large) { usize::MAX } else { FAIR_SHARE };
+        let rest = self.session.fetch(&self.link, &mut fetched, FETCH, OUTPUT_TARGET, largest, now_ms);
         let mut traffic = Traffic::default();
         for outgoing in fetched {
             match outgoing {
@@ -321,7 +342,10 @@ where
             }
         }
         traffic.report_sent(&self.broker.metrics);
-        more
+        self.output_peak = self.output_peak.max(self.output.len());
+        self.unwritten.settle(self.output_peak);
+        self.room_check = (rest == Rest::TooLarge).then(|| Instant::now() + ROOM_CHECK);
+        rest == Rest::More
     }
 
     fn have_read(&mut self, bytes: usize) {
@@ -339,6 +363,15 @@ where
         self.write_deadline = None;
         self.session.progressed();
         self.broker.metrics.bytes_out(bytes as u64);
+        if self.output_peak > OUTPUT_LIMIT && self.output.len() < OUTPUT_TARGET {
+            // Its memory is that of all that was in it.
+            self.output = BytesMut::from(&self.output[..]);
+            self.output_peak = self.output.len();
+            self.has_read_large = true;
+        } else if self.output.is_empty() {
+            self.output_peak = 0;
+        }
+        self.unwritten.settle(self.output_peak);
         if self.output.is_empty() && bytes < READ_MIN && self.output.capacity() > 4 * READ_MIN {
             self.output = BytesMut::new();
         }

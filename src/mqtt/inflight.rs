@@ -4,6 +4,7 @@
 //! identifier, acknowledgements in any order, and redelivery in the order of the first sending (MQTT-4.6.0-1).
 
 use super::delivery::Delivery;
+use super::queue::TooLarge;
 use crate::message::QoS;
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
@@ -126,20 +127,24 @@ impl InFlight {
         self.resend_until = self.slots.len();
     }
 
-    /// The next to send again, while the window has room.
-    pub(super) fn resend_next(&mut self, window: usize) -> Option<Resend> {
+    /// The next to send again, while the window has room. A message of more than `largest` bytes waits, as do those behind it.
+    pub(super) fn resend_next(&mut self, window: usize, largest: usize) -> Result<Option<Resend>, TooLarge> {
         while self.resending() && self.outstanding < window {
             let (at, id) = (self.resend_at, self.identifier(self.resend_at));
-            self.resend_at += 1;
             let resend = match &self.slots[at] {
+                Slot::Sent(delivery) if delivery.message.size() > largest => return Err(TooLarge),
                 Slot::Sent(delivery) => Resend::Publish(id, delivery.clone()),
                 Slot::Released => Resend::Release(id),
-                Slot::Done => continue,
+                Slot::Done => {
+                    self.resend_at += 1;
+                    continue;
+                }
             };
+            self.resend_at += 1;
             self.outstanding += 1;
-            return Some(resend);
+            return Ok(Some(resend));
         }
-        None
+        Ok(None)
     }
 
     /// Forgets a message that cannot be sent after all.
@@ -277,15 +282,15 @@ mod tests {
         inflight.received(ids[1], 0);
         inflight.reconnected();
         assert!(!inflight.has_room(10, usize::MAX), "nothing new before the old");
-        assert!(matches!(inflight.resend_next(2), Some(Resend::Publish(id, _)) if id == ids[0]));
-        assert!(matches!(inflight.resend_next(2), Some(Resend::Release(id)) if id == ids[1]));
-        assert!(inflight.resend_next(2).is_none(), "the window is full");
+        assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Publish(id, _)) if id == ids[0]));
+        assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Release(id)) if id == ids[1]));
+        assert!(inflight.resend_next(2, usize::MAX).unwrap().is_none(), "the window is full");
         assert!(inflight.complete(ids[1]));
-        assert!(matches!(inflight.resend_next(2), Some(Resend::Publish(id, _)) if id == ids[2]));
+        assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Publish(id, _)) if id == ids[2]));
         assert_eq!(inflight.received(ids[0], 0), Received::Release);
         assert!(inflight.complete(ids[0]));
-        assert!(matches!(inflight.resend_next(2), Some(Resend::Publish(id, _)) if id == ids[3]));
-        assert!(inflight.resend_next(2).is_none());
+        assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Publish(id, _)) if id == ids[3]));
+        assert!(inflight.resend_next(2, usize::MAX).unwrap().is_none());
         assert_eq!(inflight.received(id(77), 0), Received::Unknown);
     }
 }

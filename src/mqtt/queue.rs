@@ -12,6 +12,10 @@ const OVERHEAD: usize = 96;
 /// An empty queue gives back its memory if it has grown beyond this many messages.
 const KEEP: usize = 1024;
 
+/// The next message is larger than what is wanted now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
 /// A queue with its own account of messages and bytes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -54,8 +58,9 @@ impl Queue {
         place.push_back(delivery);
     }
 
-    /// Takes the first message; while the window is closed, the first of QoS 0.
-    pub(super) fn pop(&mut self, window_open: bool) -> Option<Delivery> {
+    /// Takes the first message; while the window is closed, the first of QoS 0. One of more than `largest` bytes stays,
+    /// and those behind it wait.
+    pub(super) fn pop(&mut self, window_open: bool, largest: usize) -> Result<Option<Delivery>, TooLarge> {
         let age = |delivery: &Delivery| self.number.wrapping_sub(delivery.number);
         let lasting = self.lasting.front().filter(|_| window_open).map(age);
         let fleeting = self.fleeting.front().map(age);
@@ -63,14 +68,14 @@ impl Queue {
             (Some(lasting), Some(fleeting)) if lasting > fleeting => &mut self.lasting,
             (_, Some(_)) => &mut self.fleeting,
             (Some(_), None) => &mut self.lasting,
-            (None, None) => return None,
+            (None, None) => return Ok(None),
         };
-        let delivery = place.pop_front()?;
+        let Some(delivery) = place.pop_front_if(|next| next.message.size() <= largest) else { return Err(TooLarge) };
         if place.is_empty() && place.capacity() > KEEP {
             *place = VecDeque::new();
         }
         self.bytes -= Self::cost(&delivery);
-        Some(delivery)
+        Ok(Some(delivery))
     }
 
     /// Drops all messages of QoS 0 and says how many.
@@ -108,7 +113,7 @@ mod tests {
     }
 
     fn pop(queue: &mut Queue, window_open: bool) -> Option<String> {
-        let delivery = queue.pop(window_open)?;
+        let delivery = queue.pop(window_open, usize::MAX).unwrap()?;
         Some(String::from_utf8(delivery.message.payload().to_vec()).unwrap())
     }
 
@@ -125,6 +130,23 @@ mod tests {
         assert_eq!(pop(&mut queue, true).unwrap(), "b");
         assert_eq!(pop(&mut queue, true).unwrap(), "d");
         assert_eq!((queue.len(), queue.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_message_over_the_bound_stays_and_holds_back_those_behind_it() {
+        let mut queue = Queue::default();
+        let large = "x".repeat(1000);
+        for (qos, payload) in [(QoS::AtLeastOnce, &large[..]), (QoS::AtMostOnce, "a"), (QoS::AtLeastOnce, "b")] {
+            queue.push(delivery(qos, payload));
+        }
+        let bytes = queue.bytes();
+        assert_eq!(queue.pop(true, 999).unwrap_err(), TooLarge);
+        assert_eq!((queue.len(), queue.bytes()), (3, bytes));
+        assert_eq!(queue.pop(false, 999).unwrap().unwrap().message.payload(), b"a", "passes a closed window");
+        assert_eq!(queue.pop(true, 999).unwrap_err(), TooLarge);
+        assert_eq!(pop(&mut queue, true).unwrap(), large);
+        assert_eq!(queue.pop(true, 999).unwrap().unwrap().message.payload(), b"b");
+        assert!(matches!(queue.pop(true, 999), Ok(None)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::account::{Account, Share};
 use super::delivery::Delivery;
 use super::inflight::{InFlight, Received, Resend};
 use super::link::Link;
-use super::queue::Queue;
+use super::queue::{Queue, TooLarge};
 use super::shared::Group;
 use super::terms::Terms;
 use super::topic;
@@ -43,6 +43,17 @@ pub(super) enum Outgoing {
     Publish(Delivery, Option<NonZeroU16>, bool),
     /// A PUBREL.
     Release(NonZeroU16),
+}
+
+/// What is left after [`Session::fetch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing that could be sent.
+    Nothing,
+    /// More to fetch.
+    More,
+    /// A message that is larger than what is wanted now.
+    TooLarge,
 }
 
 /// One subscription of a session.
@@ -220,7 +231,8 @@ impl Session {
         self.settle(state);
     }
 
-    /// Takes up to `most` packets, and about `most_bytes`, to send into `out`; says whether there are more.
+    /// Takes up to `most` packets, and about `most_bytes`, to send into `out`; says what is left. A message of more than
+    /// `largest` bytes stays, and holds back those behind it. Who leaves anything there comes again without being woken.
     ///
     /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
     /// here, where it is known that nobody will see them (MQTT-3.3.2-5, MQTT-3.1.2-25).
@@ -230,17 +242,22 @@ impl Session {
         out: &mut Vec<Outgoing>,
         most: usize,
         most_bytes: usize,
+        largest: usize,
         now_ms: u64,
-    ) -> bool {
+    ) -> Rest {
         let mut state = self.state.lock();
         let state = &mut *state;
         if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
-            return false;
+            return Rest::Nothing;
         }
         let window = state.terms.window;
-        let mut bytes = 0;
+        let (mut bytes, mut too_large) = (0, false);
         while out.len() < most && bytes < most_bytes {
-            match state.inflight.resend_next(window) {
+            let Ok(resend) = state.inflight.resend_next(window, largest) else {
+                too_large = true;
+                break;
+            };
+            match resend {
                 Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
                 // Its rights may have changed since it was sent.
                 Some(Resend::Publish(id, delivery)) if !state.client.rights.may_read(delivery.message.topic()) => {
@@ -260,10 +277,20 @@ impl Session {
         }
         // Asked after each read, mostly there is nothing: memory only for what there is.
         out.reserve(most.min(state.backlog.len() + state.queue.len()));
-        while out.len() < most && bytes < most_bytes {
+        while !too_large && out.len() < most && bytes < most_bytes {
             let window_open = state.inflight.has_room(window, self.limits.queue_bytes);
-            let next = state.backlog.pop(window_open).or_else(|| state.queue.pop(window_open));
-            let Some(delivery) = next else { break };
+            let next = match state.backlog.pop(window_open, largest) {
+                Ok(None) => state.queue.pop(window_open, largest),
+                first => first,
+            };
+            let delivery = match next {
+                Ok(Some(delivery)) => delivery,
+                Ok(None) => break,
+                Err(TooLarge) => {
+                    too_large = true;
+                    break;
+                }
+            };
             bytes += delivery.message.size();
             if delivery.message.expires_at() <= now_ms {
                 self.metrics.dropped(Drop::Expired, 1);
@@ -282,10 +309,16 @@ impl Session {
         // The next message wakes the connection. With a full window one of QoS 1 or 2 need not: the next
         // acknowledgement makes the connection fetch.
         self.settle(state);
-        let more = out.len() >= most || bytes >= most_bytes;
-        state.awake = more;
+        let rest = if too_large {
+            Rest::TooLarge
+        } else if out.len() >= most || bytes >= most_bytes {
+            Rest::More
+        } else {
+            Rest::Nothing
+        };
+        state.awake = rest != Rest::Nothing;
         state.blocked = state.queue.has_lasting() || state.backlog.has_lasting();
-        more
+        rest
     }
 
     /// The connection wrote something to its socket.

@@ -349,7 +349,7 @@ mod tests {
                 }
                 (3..5, _, Some((session, link))) => {
                     let mut out = Vec::new();
-                    session.fetch(&link, &mut out, 64, 64 << 10, 0);
+                    session.fetch(&link, &mut out, 64, 64 << 10, usize::MAX, 0);
                     for outgoing in out {
                         let Outgoing::Publish(_, Some(id), _) = outgoing else { continue };
                         session.acknowledge(id);

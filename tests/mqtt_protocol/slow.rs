@@ -69,6 +69,39 @@ fn memory_stays_bounded_under_a_flood_that_nobody_reads() {
     }
 }
 
+/// Each connection has its own copy of what it writes; what waits in the queues is shared.
+#[test]
+fn a_large_message_is_not_copied_for_all_who_do_not_read_it_at_once() {
+    const READERS: usize = 60;
+    let broker = BrokerProcess::start(&[("DOCKGATE_LIMITS__QUEUE_BYTES_TOTAL", "64 MiB")]);
+    let mut publisher = Wire::clean(broker.mqtt, V311, "pub");
+    let mut honest = Wire::subscriber(broker.mqtt, "honest", &[("big", 0), ("small", 0)]);
+    let large = |number: u8| vec![b'0' + number; 4 * MIB - 100];
+    publisher.push(&Publish::new("big", large(0)));
+    assert!(honest.expect_publish().payload == large(0));
+
+    let stalled: Vec<Wire> =
+        (0..READERS).map(|number| Wire::subscriber(broker.mqtt, &format!("stalled-{number}"), &[("big", 0)])).collect();
+    for number in 1..5 {
+        publisher.push(&Publish::new("big", large(number)));
+        publisher.push(&Publish::new("small", number.to_string()));
+        assert!(honest.expect_publish().payload == large(number), "whole and in order");
+        honest.expect_message(&number.to_string());
+    }
+    // All copies are 240 MiB.
+    if let Some(resident) = broker.resident_kib() {
+        assert!(resident < 160 * 1024, "{resident} KiB resident");
+    }
+    // Who begins to read makes room for the next.
+    let readers = stalled.into_iter().map(|mut reader| {
+        let expected = large(1);
+        std::thread::spawn(move || assert!(reader.expect_publish().payload == expected))
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.join().expect("each gets its message");
+    }
+}
+
 #[test]
 fn a_socket_that_takes_nothing_is_closed_at_the_write_timeout() {
     let broker = Broker::start(|settings| {
