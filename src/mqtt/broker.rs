@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, Now};
 use crate::logging::RateLimit;
 use crate::message::{Message, NEVER, Parts, QoS};
 use crate::metrics::{AuthFailure, Drop, Metrics, SessionState, SubscriptionKind};
-use crate::route::{Batch, Route, Wait};
+use crate::route::{Batch, LANE_BITS, Route, Wait};
 use bytes::BytesMut;
 use bytestring::ByteString;
 use dashmap::{DashMap, DashSet};
@@ -126,7 +126,13 @@ impl Broker {
 
     /// A number that no other session or group has.
     pub(super) fn next_key(&self) -> u64 {
-        self.keys.fetch_add(1, Relaxed)
+        self.keys.fetch_add(1, Relaxed) << LANE_BITS
+    }
+
+    /// A number that no other session or group has, for a client with this identifier. Its last bits are the client's: its
+    /// messages go down the same lane after a reconnect, so that they do not overtake those before.
+    pub(super) fn key_for(&self, client_id: &str) -> u64 {
+        self.next_key() | (self.sessions.hasher().hash_one(client_id) & ((1 << LANE_BITS) - 1))
     }
 
     /// What bounds topics and filters.

@@ -133,8 +133,14 @@ impl Broker {
 
     fn new_session(&self, client: &Client, terms: Terms) -> Joined {
         let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
-        let session =
-            Session::new(self.next_key(), limits, metrics, self.account.clone(), client.clone(), terms.clone());
+        let session = Session::new(
+            self.key_for(&client.identity.client_id),
+            limits,
+            metrics,
+            self.account.clone(),
+            client.clone(),
+            terms.clone(),
+        );
         let link = {
             let mut state = session.state();
             self.client_came(client);

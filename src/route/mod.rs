@@ -27,6 +27,9 @@ use wildcard::{Match, Wildcards};
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
 const RUN: usize = 16;
 
+/// The bits of a publisher's key that say which lane its messages take.
+pub const LANE_BITS: u32 = 6;
+
 /// What a subscription asks for (MQTT 5, 3.8.3.1); the same whatever filter it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -257,6 +260,7 @@ impl Route {
     }
 
     fn lane_of(&self, message: &Message) -> usize {
-        usize::try_from(message.publisher() % self.lanes.len() as u64).unwrap_or(0)
+        let client = message.publisher() & ((1 << LANE_BITS) - 1);
+        usize::try_from(client % self.lanes.len() as u64).unwrap_or(0)
     }
 }
