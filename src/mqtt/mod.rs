@@ -1,9 +1,10 @@
 //! The edge: everything that speaks MQTT to clients.
 //!
-//! Bytes come in through `listener`, `transport` and `handshake` to a `connection`, which reads them with `wire` and `connect`, and hands
-//! each packet to its `actions`; a publish goes to the `broker`: access, hook, `retained` store, route. That ends in `session`s, where a
-//! connection fetches what it has to write, with `encode`. `sessions` is the life of sessions and wills, `owners` whose they are,
-//! `subscriptions` what clients subscribe to, `recheck` what new access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements.
+//! Bytes come in through `listener`, `transport` and `handshake` to a `connection`, which reads them with `wire` and
+//! `connect`, and hands each packet to its `actions`; a publish goes to the `broker`: access, hook, `retained` store,
+//! route. That ends in `session`s, where a connection fetches what it has to write, with `encode`. `sessions` is the
+//! life of sessions and wills, `owners` whose they are, `subscriptions` what clients subscribe to, `recheck` what new
+//! access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements.
 
 mod account;
 mod actions;
