@@ -1,12 +1,13 @@
 //! What all connections share, and the way of a publish: access, hook, retained store, route.
 
 use super::account::Account;
+use super::client::Client;
 use super::deadlines::Deadlines;
 use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
 use super::owners::Owners;
 use super::retained::Retained;
-use super::session::{Client, Session};
+use super::session::Session;
 use super::shared::Group;
 use super::topic::TopicLimits;
 use crate::access::{Access, Identity, Rights};

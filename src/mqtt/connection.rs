@@ -8,13 +8,14 @@
 use super::account::{FAIR_SHARE, Held};
 use super::aliases::OwnAliases;
 use super::broker::Broker;
+use super::client::Client;
 use super::connect::Hello;
 use super::encode::{self, Ack, PublishHeader};
 use super::fault::Fault;
 use super::handshake::farewell;
 use super::link::{Kick, Link};
 use super::pace::Pace;
-use super::session::{Client, Outgoing, Rest, Session};
+use super::session::{Outgoing, Rest, Session};
 use super::sessions::Ending;
 use super::subscriptions::Subscribing;
 use super::traffic::Traffic;

@@ -1,10 +1,10 @@
 //! From an accepted socket to a connection: CONNECT in time, a session, CONNACK; and the good-bye at the end.
 
 use super::broker::Broker;
+use super::client::Client;
 use super::connect::{self, Hello, Refusal};
 use super::connection::{Connection, READ_MIN};
 use super::listener::Arrival;
-use super::session::Client;
 use super::sessions::{Joined, NoSession};
 use super::wire;
 use crate::access::{Denied, Login};

@@ -10,6 +10,7 @@ mod account;
 mod actions;
 mod aliases;
 pub mod broker;
+mod client;
 mod connect;
 mod connection;
 mod deadlines;

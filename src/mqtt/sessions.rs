@@ -1,9 +1,10 @@
 //! The life of sessions: begin, resume, take-over, end, and the wills that go with it.
 
 use super::broker::{Author, Broker};
+use super::client::Client;
 use super::link::{Kick, Link};
 use super::owners::User;
-use super::session::{Client, Session, State, after};
+use super::session::{Session, State, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
 use crate::route::{Batch, Subscriber};

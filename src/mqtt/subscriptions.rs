@@ -1,8 +1,9 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
 use super::broker::Broker;
+use super::client::Client;
 use super::delivery::Delivery;
-use super::session::{Client, Session, Subscription};
+use super::session::{Session, Subscription};
 use super::shared::{Group, SharedSubscriber};
 use super::topic::{self, Filter};
 use super::wire::Subscribe;

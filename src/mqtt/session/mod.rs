@@ -5,101 +5,53 @@
 //! written. Under it only locks are taken that take none themselves: the gate's, the deadlines', and, where a connection
 //! comes or goes, those of the ledger.
 
-use super::account::{Account, Share};
-use super::delivery::Delivery;
-use super::inflight::{InFlight, Received, Resend};
-use super::link::Link;
-use super::queue::{Queue, TooLarge};
-use super::shared::Group;
-use super::terms::Terms;
-use super::topic;
-use crate::access::{Identity, Rights};
+mod copies;
+mod fetch;
+
+pub(in crate::mqtt) use fetch::{Outgoing, Rest};
+
+use crate::access::Rights;
 use crate::config::Limits;
 use crate::message::{Message, NEVER, QoS};
 use crate::metrics::{Drop, Limit, Metrics};
+use crate::mqtt::account::{Account, Share};
+use crate::mqtt::client::Client;
+use crate::mqtt::delivery::Delivery;
+use crate::mqtt::inflight::{InFlight, Received};
+use crate::mqtt::link::Link;
+use crate::mqtt::queue::Queue;
+use crate::mqtt::shared::Group;
+use crate::mqtt::terms::Terms;
+use crate::mqtt::topic;
 use crate::route::{Gate, Options, Pressure, Subscriber, Via};
 use ahash::{AHashMap, AHashSet};
 use bytestring::ByteString;
+use copies::Copies;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-/// Copies that a session with overlapping exact and wildcard subscriptions waits to drop.
-const EXPECTED_COPIES: usize = 4096;
-/// Bytes that these may keep alive.
-const EXPECTED_BYTES: usize = 4 << 20;
 /// What the queue of a subscriber that publishers wait for may hold beyond its bounds: as much as was on its way when it
 /// got half full (the lanes of the routing core).
 const ON_THE_WAY: usize = 16 << 20;
 /// A message smaller than this may share its memory with others of its batch.
 const SHARED_MEMORY: usize = 4 << 10;
 
-/// What a connection has to send.
-#[derive(Debug)]
-pub(super) enum Outgoing {
-    /// A PUBLISH; the identifier is set for QoS 1 and 2, the flag is DUP.
-    Publish(Delivery, Option<NonZeroU16>, bool),
-    /// A PUBREL.
-    Release(NonZeroU16),
-}
-
-/// What is left after [`Session::fetch`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Nothing that could be sent.
-    Nothing,
-    /// More to fetch.
-    More,
-    /// A message that is larger than what is wanted now.
-    TooLarge,
-}
-
 /// One subscription of a session.
 #[derive(Debug, Clone)]
-pub(super) struct Subscription {
+pub(in crate::mqtt) struct Subscription {
     /// Its options.
-    pub(super) options: Options,
+    pub(in crate::mqtt) options: Options,
     /// For an exact one: a wildcard of the same session matches its topic too.
-    pub(super) overlapped: bool,
+    pub(in crate::mqtt) overlapped: bool,
     /// The group, if it is a shared one.
-    pub(super) group: Option<Arc<Group>>,
-}
-
-/// The client of a session.
-#[derive(Debug, Clone)]
-pub(super) struct Client {
-    pub(super) identity: Arc<Identity>,
-    pub(super) rights: Arc<Rights>,
-    /// The limits of its listener.
-    pub(super) limits: Arc<Limits>,
-    /// What the ledger knows it by.
-    pub(super) presence: ByteString,
-}
-
-impl Client {
-    pub(super) fn new(identity: Identity, rights: Arc<Rights>, limits: Arc<Limits>) -> Self {
-        // Its identifier, as docks have their serial numbers for theirs. But who may not speak as the gateway of that name does
-        // not stand for it by being there, nor for another user's client; no identifier has U+0000.
-        let presence = if rights.gateway(&identity.client_id).speak {
-            identity.client_id.clone()
-        } else {
-            format!("{}\0{}", identity.client_id, identity.username.as_deref().unwrap_or_default()).into()
-        };
-        Self { identity: Arc::new(identity), rights, limits, presence }
-    }
-
-    /// Whether a session of this client may become one of `other`, which has the same client identifier.
-    pub(super) fn may_hand_over_to(&self, other: &Self) -> bool {
-        let (owner, other) = (&self.identity.username, &other.identity.username);
-        owner.is_none() || owner == other
-    }
+    pub(in crate::mqtt) group: Option<Arc<Group>>,
 }
 
 /// A session.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(in crate::mqtt) struct Session {
     key: u64,
     client_id: ByteString,
     limits: Arc<Limits>,
@@ -111,15 +63,15 @@ pub(super) struct Session {
 
 /// What the lock of a session guards. Only this folder sees it.
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) link: Option<Arc<Link>>,
-    pub(super) terms: Terms,
+pub(in crate::mqtt) struct State {
+    pub(in crate::mqtt) link: Option<Arc<Link>>,
+    pub(in crate::mqtt) terms: Terms,
     /// Who it belongs to, and what that one may do.
-    pub(super) client: Client,
+    pub(in crate::mqtt) client: Client,
     /// Deadlines that wait for the session while it has no connection.
-    pub(super) deadlines: SmallVec<[super::deadlines::Key; 2]>,
-    pub(super) ended: bool,
-    pub(super) subscriptions: AHashMap<ByteString, Subscription>,
+    pub(in crate::mqtt) deadlines: SmallVec<[crate::mqtt::deadlines::Key; 2]>,
+    pub(in crate::mqtt) ended: bool,
+    pub(in crate::mqtt) subscriptions: AHashMap<ByteString, Subscription>,
     /// Retained messages found by a SUBSCRIBE; they share their memory with the store.
     backlog: Queue,
     queue: Queue,
@@ -127,8 +79,7 @@ pub(super) struct State {
     /// Packet identifiers of QoS 2 messages that the client has not released yet (MQTT-4.3.3-2).
     received: AHashSet<u16>,
     /// Messages delivered by an exact subscription whose wildcard copy is still on its way.
-    expected_copies: VecDeque<Message>,
-    expected_bytes: usize,
+    copies: Copies,
     /// What it reported to the account of all sessions.
     share: Share,
     /// The connection will fetch without being woken.
@@ -138,7 +89,7 @@ pub(super) struct State {
 }
 
 impl Session {
-    pub(super) fn new(
+    pub(in crate::mqtt) fn new(
         key: u64,
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
@@ -158,8 +109,7 @@ impl Session {
             queue: Queue::default(),
             inflight: InFlight::default(),
             received: AHashSet::new(),
-            expected_copies: VecDeque::new(),
-            expected_bytes: 0,
+            copies: Copies::default(),
             share: Share::default(),
             awake: false,
             blocked: false,
@@ -168,29 +118,29 @@ impl Session {
     }
 
     /// The client identifier.
-    pub(super) fn client_id(&self) -> &ByteString {
+    pub(in crate::mqtt) fn client_id(&self) -> &ByteString {
         &self.client_id
     }
 
-    pub(super) fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+    pub(in crate::mqtt) fn state(&self) -> parking_lot::MutexGuard<'_, State> {
         self.state.lock()
     }
 
     /// Whether a connection is there to take messages.
     #[must_use]
-    pub(super) fn is_online(&self) -> bool {
+    pub(in crate::mqtt) fn is_online(&self) -> bool {
         self.state.lock().link.is_some()
     }
 
     /// Messages and bytes that wait.
     #[must_use]
-    pub(super) fn queued(&self) -> (usize, usize) {
+    pub(in crate::mqtt) fn queued(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.queue.len(), state.queue.bytes())
     }
 
     /// Gives the session to a connection. What was in flight will be fetched again.
-    pub(super) fn attach(&self, state: &mut State, client: Client, terms: Terms) -> Arc<Link> {
+    pub(in crate::mqtt) fn attach(&self, state: &mut State, client: Client, terms: Terms) -> Arc<Link> {
         let link = Arc::new(Link::default());
         state.link = Some(link.clone());
         state.client = client;
@@ -206,7 +156,7 @@ impl Session {
     }
 
     /// What the client behind `link` may do now; nothing if the session is not its any more.
-    pub(super) fn rights(&self, link: &Arc<Link>) -> Option<Arc<Rights>> {
+    pub(in crate::mqtt) fn rights(&self, link: &Arc<Link>) -> Option<Arc<Rights>> {
         let state = self.state.lock();
         let is_present = state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link));
         is_present.then(|| state.client.rights.clone())
@@ -216,7 +166,7 @@ impl Session {
     ///
     /// Retained messages that were still to come stay as far as the queue's bounds allow: the store may replace them, and
     /// then this session alone keeps them in memory.
-    pub(super) fn detach(&self, state: &mut State) {
+    pub(in crate::mqtt) fn detach(&self, state: &mut State) {
         state.link = None;
         self.gate.open();
         let fleeting = state.backlog.drop_fleeting();
@@ -231,118 +181,28 @@ impl Session {
         self.settle(state);
     }
 
-    /// Takes up to `most` packets, and about `most_bytes`, to send into `out`; says what is left. A message of more than
-    /// `largest` bytes stays, and holds back those behind it. Who leaves anything there comes again without being woken.
-    ///
-    /// Nothing comes for a connection that is no longer the session's. Expired and too large messages are dropped
-    /// here, where it is known that nobody will see them (MQTT-3.3.2-5, MQTT-3.1.2-25).
-    pub(super) fn fetch(
-        &self,
-        link: &Arc<Link>,
-        out: &mut Vec<Outgoing>,
-        most: usize,
-        most_bytes: usize,
-        largest: usize,
-        now_ms: u64,
-    ) -> Rest {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        if !state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
-            return Rest::Nothing;
-        }
-        let window = state.terms.window;
-        let (mut bytes, mut too_large) = (0, false);
-        while out.len() < most && bytes < most_bytes {
-            let Ok(resend) = state.inflight.resend_next(window, largest) else {
-                too_large = true;
-                break;
-            };
-            match resend {
-                Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
-                // Its rights may have changed since it was sent.
-                Some(Resend::Publish(id, delivery)) if !state.client.rights.may_read(delivery.message.topic()) => {
-                    state.inflight.discard(id);
-                    self.metrics.dropped(Drop::NotAuthorized, 1);
-                }
-                Some(Resend::Publish(id, delivery)) if state.terms.takes(&delivery) => {
-                    bytes += delivery.message.size();
-                    out.push(Outgoing::Publish(delivery, Some(id), true));
-                }
-                Some(Resend::Publish(id, _)) => {
-                    state.inflight.discard(id);
-                    self.metrics.dropped(Drop::TooLarge, 1);
-                }
-                None => break,
-            }
-        }
-        // Asked after each read, mostly there is nothing: memory only for what there is.
-        out.reserve(most.min(state.backlog.len() + state.queue.len()));
-        while !too_large && out.len() < most && bytes < most_bytes {
-            let window_open = state.inflight.has_room(window, self.limits.queue_bytes);
-            let next = match state.backlog.pop(window_open, largest) {
-                Ok(None) => state.queue.pop(window_open, largest),
-                first => first,
-            };
-            let delivery = match next {
-                Ok(Some(delivery)) => delivery,
-                Ok(None) => break,
-                Err(TooLarge) => {
-                    too_large = true;
-                    break;
-                }
-            };
-            bytes += delivery.message.size();
-            if delivery.message.expires_at() <= now_ms {
-                self.metrics.dropped(Drop::Expired, 1);
-            } else if !state.terms.takes(&delivery) {
-                self.metrics.dropped(Drop::TooLarge, 1);
-            } else if delivery.qos == QoS::AtMostOnce {
-                out.push(Outgoing::Publish(delivery, None, false));
-            } else {
-                let id = state.inflight.send(delivery.clone());
-                out.push(Outgoing::Publish(delivery, Some(id), false));
-            }
-        }
-        if state.queue.len() <= self.limits.queue_messages / 4 && state.queue.bytes() <= self.limits.queue_bytes / 4 {
-            self.gate.open();
-        }
-        // The next message wakes the connection. With a full window one of QoS 1 or 2 need not: the next
-        // acknowledgement makes the connection fetch.
-        self.settle(state);
-        let rest = if too_large {
-            Rest::TooLarge
-        } else if out.len() >= most || bytes >= most_bytes {
-            Rest::More
-        } else {
-            Rest::Nothing
-        };
-        state.awake = rest != Rest::Nothing;
-        state.blocked = state.queue.has_lasting() || state.backlog.has_lasting();
-        rest
-    }
-
     /// The connection wrote something to its socket.
-    pub(super) fn progressed(&self) {
+    pub(in crate::mqtt) fn progressed(&self) {
         self.gate.progressed();
     }
 
     /// Takes a PUBACK; whether there was such a message.
-    pub(super) fn acknowledge(&self, id: NonZeroU16) -> bool {
+    pub(in crate::mqtt) fn acknowledge(&self, id: NonZeroU16) -> bool {
         self.state.lock().inflight.acknowledge(id)
     }
 
     /// Takes a PUBREC with its reason code.
-    pub(super) fn received(&self, id: NonZeroU16, code: u8) -> Received {
+    pub(in crate::mqtt) fn received(&self, id: NonZeroU16, code: u8) -> Received {
         self.state.lock().inflight.received(id, code)
     }
 
     /// Takes a PUBCOMP; whether there was such a message.
-    pub(super) fn complete(&self, id: NonZeroU16) -> bool {
+    pub(in crate::mqtt) fn complete(&self, id: NonZeroU16) -> bool {
         self.state.lock().inflight.complete(id)
     }
 
     /// Notes a QoS 2 publish from the client; `None` if it is over `most` unreleased ones, else whether it is new.
-    pub(super) fn receive(&self, id: NonZeroU16, most: usize) -> Option<bool> {
+    pub(in crate::mqtt) fn receive(&self, id: NonZeroU16, most: usize) -> Option<bool> {
         let mut state = self.state.lock();
         if state.received.contains(&id.get()) {
             return Some(false);
@@ -354,7 +214,7 @@ impl Session {
     }
 
     /// Takes a PUBREL, or forgets a QoS 2 publish that was refused; whether there was such a message.
-    pub(super) fn release(&self, id: NonZeroU16) -> bool {
+    pub(in crate::mqtt) fn release(&self, id: NonZeroU16) -> bool {
         let mut state = self.state.lock();
         let known = state.received.remove(&id.get());
         if state.received.is_empty() {
@@ -364,7 +224,7 @@ impl Session {
     }
 
     /// Queues one delivery; says whether its publisher should wait.
-    pub(super) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> Option<Pressure> {
+    pub(in crate::mqtt) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> Option<Pressure> {
         if state.ended {
             self.metrics.dropped(Drop::SessionEnded, 1);
             return None;
@@ -417,8 +277,8 @@ impl Session {
     }
 
     /// Reports what waits to the account of all sessions.
-    pub(super) fn settle(&self, state: &mut State) {
-        let bytes = state.queue.bytes() + state.inflight.bytes() + state.backlog.bytes();
+    pub(in crate::mqtt) fn settle(&self, state: &mut State) {
+        let bytes = state.bytes();
         self.account.settle(&mut state.share, bytes, state.link.is_some());
     }
 
@@ -433,7 +293,7 @@ impl Session {
     ///
     /// # Errors
     /// The limit that keeps them out.
-    pub(super) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> Result<(), Limit> {
+    pub(in crate::mqtt) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> Result<(), Limit> {
         let mut state = self.state.lock();
         if state.link.is_none() {
             self.metrics.dropped(Drop::Offline, deliveries.len() as u64);
@@ -458,7 +318,7 @@ impl Session {
     ///
     /// # Errors
     /// The delivery, if the session has ended meanwhile.
-    pub(super) fn deliver_shared(&self, delivery: Delivery) -> Result<Option<Pressure>, Delivery> {
+    pub(in crate::mqtt) fn deliver_shared(&self, delivery: Delivery) -> Result<Option<Pressure>, Delivery> {
         let mut state = self.state.lock();
         if state.ended {
             return Err(delivery);
@@ -469,13 +329,18 @@ impl Session {
     }
 
     /// Whether another message for it would be dropped.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::mqtt) fn is_full(&self) -> bool {
         let state = self.state.lock();
         state.queue.len() >= self.limits.queue_messages || state.queue.bytes() >= self.limits.queue_bytes
     }
 }
 
 impl State {
+    /// Bytes of all that waits for the client.
+    fn bytes(&self) -> usize {
+        self.queue.bytes() + self.inflight.bytes() + self.backlog.bytes()
+    }
+
     fn wake(&mut self) {
         if !self.awake
             && let Some(link) = &self.link
@@ -485,44 +350,34 @@ impl State {
         }
     }
 
-    /// A wildcard copy of a message that has just been delivered will come. If too many are on their way, it will be
-    /// delivered too, which MQTT allows (MQTT-3.3.4-5).
-    fn expect_copy(&mut self, message: &Message) {
-        if self.expected_copies.len() < EXPECTED_COPIES && self.expected_bytes < EXPECTED_BYTES {
-            self.expected_bytes += message.size();
-            self.expected_copies.push_back(message.clone());
-        }
-    }
-
     /// A wildcard subscription has gone: copies that it would have brought do not come any more.
-    pub(super) fn forget_copies(&mut self) {
-        let mut copies = std::mem::take(&mut self.expected_copies);
+    pub(in crate::mqtt) fn forget_copies(&mut self) {
+        let mut copies = std::mem::take(&mut self.copies);
         copies.retain(|message| self.wildcard_matches(message.topic()));
-        self.expected_bytes = copies.iter().map(Message::size).sum();
-        self.expected_copies = copies;
+        self.copies = copies;
     }
 
     /// Whether one of its wildcard subscriptions matches `topic`.
-    pub(super) fn wildcard_matches(&self, topic: &str) -> bool {
+    pub(in crate::mqtt) fn wildcard_matches(&self, topic: &str) -> bool {
         self.subscriptions
             .iter()
             .any(|(filter, own)| own.group.is_none() && topic::has_wildcard(filter) && topic::matches(filter, topic))
     }
 
     /// Whether it has so many wildcard subscriptions, besides `filter`, of which it may read only a part.
-    pub(super) fn has_partial_wildcards(&self, count: usize, filter: &str) -> bool {
+    pub(in crate::mqtt) fn has_partial_wildcards(&self, count: usize, filter: &str) -> bool {
         let is_one =
             |text: &str, own: &Subscription| own.options.partial && text != filter && topic::has_wildcard(text);
         self.subscriptions.iter().filter(|(text, own)| is_one(text, own)).take(count).count() == count
     }
 
     /// Whether its client may read a topic that `matching` subscriptions of it match.
-    pub(super) fn may_take(&self, matching: &[Options], topic: &str) -> bool {
+    pub(in crate::mqtt) fn may_take(&self, matching: &[Options], topic: &str) -> bool {
         !matching.iter().any(|options| options.partial) || self.client.rights.may_read(topic)
     }
 
     /// Drops what waits for the client and it may not read any more; says how many messages that were.
-    pub(super) fn drop_unreadable(&mut self) -> usize {
+    pub(in crate::mqtt) fn drop_unreadable(&mut self) -> usize {
         let rights = self.client.rights.clone();
         let readable = |delivery: &Delivery| rights.may_read(delivery.message.topic());
         self.queue.retain(readable) + self.backlog.retain(readable)
@@ -535,11 +390,10 @@ impl State {
     }
 
     /// The end of the session: gives back its subscriptions, and what shared groups may give to others.
-    pub(super) fn end(&mut self) -> (AHashMap<ByteString, Subscription>, Vec<Delivery>) {
+    pub(in crate::mqtt) fn end(&mut self) -> (AHashMap<ByteString, Subscription>, Vec<Delivery>) {
         self.ended = true;
         self.backlog = Queue::default();
-        self.expected_copies = VecDeque::new();
-        self.expected_bytes = 0;
+        self.copies = Copies::default();
         self.received = AHashSet::new();
         let queued = self.queue.drain_lasting();
         let unacknowledged = self.inflight.take_unacknowledged().chain(queued);
@@ -571,13 +425,10 @@ impl Subscriber for Session {
         let mut pressure: Option<Pressure> = None;
         for message in messages {
             if via == Via::ExactAndWildcard {
-                state.expect_copy(message);
+                state.copies.expect(message);
             }
-            if via == Via::Wildcard
-                && let Some(at) = state.expected_copies.iter().position(|copy| copy.is_same(message))
-            {
-                state.expected_bytes -= message.size();
-                state.expected_copies.remove(at);
+            if via == Via::Wildcard && state.copies.take(message) {
+                // It was delivered by the exact subscription.
             } else if !state.may_take(matching, message.topic()) {
                 // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
@@ -592,15 +443,13 @@ impl Subscriber for Session {
 #[cfg(test)]
 impl State {
     /// Bytes that wait, those that the account knows of, and whether a connection is there.
-    pub(super) fn waiting(&self) -> (usize, usize, bool) {
-        let online = self.link.is_some();
-        let backlog = if online { 0 } else { self.backlog.bytes() };
-        (self.queue.bytes() + self.inflight.bytes() + backlog, self.share.bytes(), online)
+    pub(in crate::mqtt) fn waiting(&self) -> (usize, usize, bool) {
+        (self.bytes(), self.share.bytes(), self.link.is_some())
     }
 }
 
 /// The session's expiry as a deadline; [`NEVER`] stays never.
 #[must_use]
-pub(super) fn after(now_ms: u64, delay_ms: u64) -> u64 {
+pub(in crate::mqtt) fn after(now_ms: u64, delay_ms: u64) -> u64 {
     now_ms.checked_add(delay_ms).unwrap_or(NEVER)
 }
