@@ -9,6 +9,7 @@
 //! - [`hook`]: what a publish means for the remote log upload, and whether it may pass.
 //! - [`ledger`]: the uploads: state machine, rules, history.
 //! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
+//! - [`store`]: what must survive a restart.
 //! - [`http`]: `/metrics`, health and the read-only API. [`metrics`]: every metric, defined once.
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
@@ -31,5 +32,6 @@ pub mod route;
 pub mod secret;
 pub mod server;
 pub mod sim;
+pub mod store;
 pub mod tree;
 mod watchdog;
