@@ -103,6 +103,18 @@ impl BrokerProcess {
         self.signal("HUP");
     }
 
+    /// Stops it as a whole, until [`BrokerProcess::resume`].
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    #[track_caller]
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
+    }
+
     #[track_caller]
     fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("our own process").id().to_string();
