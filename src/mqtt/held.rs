@@ -134,19 +134,27 @@ impl Held {
                 Some(_) => ack.encode(out, version),
             }
         }
+        let mut failed = Vec::new();
         while let Some(mut packet) = self.packets.pop_front() {
-            let settled = store.settled(packet.ticket);
-            if settled == Some(Settled::Committed) || (settled.is_some() && packet.fails_open) {
-                self.blocking -= usize::from(packet.blocks);
-                self.bytes -= packet.bytes.len();
-                out.extend_from_slice(&packet.bytes);
-                continue;
+            match store.settled(packet.ticket) {
+                None => {
+                    self.packets.push_front(packet);
+                    break;
+                }
+                Some(Settled::Failed) if !packet.fails_open => {
+                    // What has nothing to wait for but its place passes it.
+                    self.blocking -= usize::from(std::mem::take(&mut packet.blocks));
+                    failed.push(packet);
+                }
+                Some(_) => {
+                    self.blocking -= usize::from(packet.blocks);
+                    self.bytes -= packet.bytes.len();
+                    out.extend_from_slice(&packet.bytes);
+                }
             }
-            if settled == Some(Settled::Failed) {
-                self.blocking -= usize::from(std::mem::take(&mut packet.blocks));
-            }
+        }
+        while let Some(packet) = failed.pop() {
             self.packets.push_front(packet);
-            break;
         }
         if self.acks.is_empty() && self.acks.capacity() > KEEP {
             self.acks = VecDeque::new();
