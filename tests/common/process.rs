@@ -29,11 +29,25 @@ impl BrokerProcess {
     /// Starts the binary with free ports and these further environment variables.
     #[track_caller]
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_dockgate")), settings)
+    }
+
+    /// The same, with no file of it growing beyond so many bytes until [`BrokerProcess::unlimit_files`]: as on a full disk.
+    #[track_caller]
+    pub(crate) fn start_with_files_up_to(bytes: u64, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        // The signal would end it; ignored, the write fails. It is inherited.
+        let limit = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\"", bytes / 512);
+        shell.args(["-c", &limit, env!("CARGO_BIN_EXE_dockgate")]);
+        Self::spawn(shell, settings)
+    }
+
+    #[track_caller]
+    fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         if let Some(mqtt) = other_broker() {
             return Self { mqtt, listeners: Vec::new(), http: mqtt, child: None, log };
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
         for (name, _) in std::env::vars_os() {
             // What the tests or their user set for themselves is no setting of this broker.
             if name.to_string_lossy().starts_with("DOCKGATE_") {
@@ -91,6 +105,29 @@ impl BrokerProcess {
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
+    /// Kills it: it gets no chance to do anything.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        let child = self.child.as_mut().expect("our own process");
+        child.kill().expect("SIGKILL is sent");
+        child.wait().expect("it is our child");
+    }
+
+    /// Lets its files grow from now on.
+    #[track_caller]
+    pub(crate) fn unlimit_files(&self) {
+        self.limit_files(u64::MAX);
+    }
+
+    /// Lets its files grow up to so many bytes from now on.
+    #[track_caller]
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let pid = self.child.as_ref().expect("our own process").id();
+        let pid = pid.try_into().expect("a process id");
+        let limit = Some((bytes, u64::MAX));
+        rlimit::prlimit(pid, rlimit::Resource::FSIZE, limit, None).expect("the limit is set");
+    }
+
     /// Sends SIGTERM.
     #[track_caller]
     pub(crate) fn terminate(&self) {
@@ -101,6 +138,18 @@ impl BrokerProcess {
     #[track_caller]
     pub(crate) fn hang_up(&self) {
         self.signal("HUP");
+    }
+
+    /// Stops it as a whole, until [`BrokerProcess::resume`].
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    #[track_caller]
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
     }
 
     #[track_caller]
