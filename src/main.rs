@@ -60,8 +60,19 @@ enum Command {
     },
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Look into what the broker keeps over a restart. Not while it runs.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Set a user's password in a password file, or delete the user.
     Passwd(passwd::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Check every sum and every row of the store, and say how much is in it.
+    Check(SettingsFile),
+    /// Print what is in the store as JSON: records, topics and sizes, never a payload.
+    Dump(SettingsFile),
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +93,9 @@ fn main() -> ExitCode {
         Command::Demo => return finish(demo()),
         Command::Passwd(arguments) => return passwd::run(&arguments),
         Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
-        Command::Serve(ref file) | Command::Check(ref file) => file.config.as_deref(),
+        Command::Serve(ref file)
+        | Command::Check(ref file)
+        | Command::Store(StoreCommand::Check(ref file) | StoreCommand::Dump(ref file)) => file.config.as_deref(),
     };
     let loaded = match Settings::load(file) {
         Ok(loaded) => loaded,
@@ -91,8 +104,10 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_SETTINGS);
         }
     };
-    if !matches!(command, Command::Check(_)) {
-        return finish(serve(loaded));
+    match command {
+        Command::Check(_) => {}
+        Command::Store(command) => return finish(look_into_store(&command, &loaded.settings.data_dir)),
+        _ => return finish(serve(loaded)),
     }
     match Files::open(&loaded.settings) {
         Ok(files) => {
@@ -159,6 +174,14 @@ fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
         };
         Ok(server.run(stop).await?)
     })
+}
+
+fn look_into_store(command: &StoreCommand, data_dir: &Path) -> anyhow::Result<()> {
+    let text = match command {
+        StoreCommand::Check(_) => store::check(data_dir)?,
+        StoreCommand::Dump(_) => format!("{:#}\n", store::dump(data_dir)?),
+    };
+    io::stdout().write_all(text.as_bytes()).context("what is in the store cannot be written")
 }
 
 fn import_mosquitto(file: &Path) -> anyhow::Result<()> {

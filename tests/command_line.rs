@@ -29,6 +29,7 @@ struct Serving {
     process: Child,
     log: BufReader<ChildStderr>,
     listening: serde_json::Value,
+    /// What it keeps.
     data: TempDir,
 }
 
@@ -301,4 +302,80 @@ fn an_address_that_is_taken_ends_serve_with_1_and_is_named() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);
     assert!(text.contains(&address) && text.contains("http.bind"), "{text}");
+}
+
+#[test]
+fn serve_that_cannot_keep_anything_ends_with_1_and_check_says_so_with_2() {
+    let file = file("");
+    let data_dir = file.path().to_str().unwrap();
+    let variables = [
+        ("DOCKGATE_DATA_DIR", data_dir),
+        ("DOCKGATE_LISTENERS", r#"[{bind="127.0.0.1:0"}]"#),
+        ("DOCKGATE_HTTP__BIND", "127.0.0.1:0"),
+    ];
+    for (arguments, code) in [(["serve"], 1), (["check"], 2)] {
+        let output = dockgate(&arguments, &variables);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let text = stderr(&output);
+        assert!(text.contains(data_dir) && text.contains("persistence.enabled = false"), "{text}");
+    }
+}
+
+#[test]
+fn check_says_what_survives_a_restart_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let place = data_dir.to_str().unwrap();
+    for (variables, expected) in [
+        (vec![("DOCKGATE_DATA_DIR", place)], format!("before it is acknowledged, in {place}, which serve makes\n")),
+        (
+            vec![("DOCKGATE_DATA_DIR", place), ("DOCKGATE_PERSISTENCE__SYNC", "interval")],
+            format!("within a second, in {place}, which serve makes\n"),
+        ),
+        (
+            vec![("DOCKGATE_DATA_DIR", "/proc/nowhere"), ("DOCKGATE_PERSISTENCE__ENABLED", "false")],
+            "persistence: nothing survives a restart\n".to_owned(),
+        ),
+    ] {
+        let output = dockgate(&["check"], &variables);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(stdout(&output).contains(&expected), "{expected} in {}", stdout(&output));
+    }
+    assert!(!data_dir.exists());
+    let serving = Serving::start();
+    let output = dockgate(&["check"], &[("DOCKGATE_DATA_DIR", serving.data.path().to_str().unwrap())]);
+    assert!(stdout(&output).contains(", which a dockgate is using now\n"), "{output:?}");
+}
+
+#[test]
+fn the_store_is_looked_into_when_no_broker_has_it() {
+    let mut serving = Serving::start();
+    let data_dir = serving.data.path().to_str().unwrap().to_owned();
+    let look = |command| dockgate(&["store", command], &[("DOCKGATE_DATA_DIR", &data_dir)]);
+    for command in ["check", "dump"] {
+        let output = look(command);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = stderr(&output);
+        assert!(text.contains(&data_dir) && text.contains("in use by another dockgate"), "{text}");
+    }
+    serving.signal("TERM");
+    assert!(serving.process.wait().unwrap().success());
+    let output = look("check");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    assert!(text.starts_with("OK: ") && text.contains("started 1 times, closed\n"), "{text}");
+    let dumped: serde_json::Value = serde_json::from_str(&stdout(&look("dump"))).unwrap();
+    assert_eq!((&dumped["starts"], &dumped["sessions"]), (&1.into(), &serde_json::json!([])));
+    std::fs::write(serving.data.path().join("dockgate.redb"), "no database").unwrap();
+    let output = look("check");
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
+    assert!(stderr(&output).contains("is damaged"), "{output:?}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_does_not_end_the_broker() {
+    let mut serving = Serving::start();
+    serving.signal("XFSZ");
+    serving.signal("TERM");
+    assert!(serving.process.wait().unwrap().success());
 }

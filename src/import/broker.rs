@@ -22,6 +22,8 @@ pub(super) struct Broker {
     current: BTreeMap<usize, usize>,
     bounds: Bounds,
     log_types: Option<Vec<String>>,
+    persistence: bool,
+    persistence_location: Option<String>,
     lost: Vec<String>,
     bridges: Vec<String>,
 }
@@ -76,6 +78,15 @@ impl Broker {
                 }
             }
             (_, Scope::Bridge) => self.bridges.push(shown(line)),
+            ("persistence" | "retained_persistence", _) if line.switch().is_some() => {
+                self.persistence = line.switch() == Some(true);
+            }
+            ("persistence_location", _) if !line.word().is_empty() => {
+                self.persistence_location = Some(line.value.clone());
+            }
+            ("persistence" | "retained_persistence" | "persistence_location", _) => {
+                self.lost.push(format!("{}: Mosquitto does not take this value", shown(line)));
+            }
             ("log_type", _) => self.log_types.get_or_insert_default().push(line.word().to_owned()),
             _ => self.general(line),
         }
@@ -123,6 +134,10 @@ impl Broker {
         self.topic_aliases(&mut settings);
         if let Some(level) = self.log_types.as_deref().map(level) {
             level.clone_into(&mut settings.log.level);
+        }
+        settings.persistence.enabled = self.persistence;
+        if let Some(location) = self.persistence_location.take().filter(|_| self.persistence) {
+            settings.data_dir = PathBuf::from(location);
         }
         let files = self.files();
         settings.access.password_file = files.password_file.clone().map(PathBuf::from);

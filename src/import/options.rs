@@ -127,7 +127,6 @@ pub(super) fn shown(line: &Line) -> String {
 const ANYWAY: &[(&str, &str)] = &[
     ("allow_duplicate_messages", "false"),
     ("allow_zero_length_clientid", "true"),
-    ("autosave_on_changes", "false"),
     ("check_retain_source", "false"),
     ("connection_messages", "true"),
     ("disable_client_cert_date_checks", "false"),
@@ -138,7 +137,6 @@ const ANYWAY: &[(&str, &str)] = &[
     ("max_qos", "2"),
     ("maximum_qos", "2"),
     ("memory_limit", "0"),
-    ("persistence", "false"),
     ("proxy_protocol_v2_require_tls", "false"),
     ("queue_qos0_messages", "false"),
     ("require_certificate", "false"),
@@ -167,14 +165,13 @@ pub(super) fn lost(line: &Line) -> Option<&'static str> {
     let reason = match &*line.name {
         // Mosquitto itself has no use for these any more.
         "retry_interval" | "store_clean_interval" => return None,
+        // What has changed is written at once; persistence.sync says whether acknowledgements wait for it.
+        "autosave_interval" | "autosave_on_changes" => return None,
         "accept_protocol_versions" => "every listener takes MQTT 3.1, 3.1.1 and 5",
         "allow_duplicate_messages" => "a client gets one copy, at the highest QoS, however many of its filters match",
         "allow_zero_length_clientid" => "clients without an identifier are given one",
         "auto_id_prefix" | "listener_auto_id_prefix" => {
             "the identifiers that the broker gives have no prefix to choose"
-        }
-        "autosave_interval" | "autosave_on_changes" | "persistence_file" | "persistence_location" => {
-            "nothing is written to disk"
         }
         "bind_interface" => "a listener is bound to an address; give the interface's",
         "capath" => "client_ca is one file; put the certificates of the folder into one",
@@ -199,9 +196,7 @@ pub(super) fn lost(line: &Line) -> Option<&'static str> {
         }
         "mount_point" => "topics are not prefixed",
         "packet_buffer_size" => "buffers grow and shrink by themselves",
-        "persistence" | "retained_persistence" => {
-            "sessions, queues and retained messages are in memory; a restart forgets them"
-        }
+        "persistence_file" => "the files in data_dir have names of their own",
         "pid_file" => "no file is written; systemd and containers know the process",
         "proxy_protocol_v2_require_tls" => {
             "whether the client came to the proxy by TLS is not checked; let the proxy do it"

@@ -312,7 +312,7 @@ fn each_line_that_is_not_carried_over_is_named_with_the_reason() {
         "clientid_prefixes dock-",
         "log_dest topic",
         "max_qos 1",
-        "persistence true",
+        "persistence_file mosquitto.db",
         "pid_file /run/mosquitto.pid",
         "psk_file /psk",
         "queue_qos0_messages true",
@@ -331,8 +331,11 @@ fn each_line_that_is_not_carried_over_is_named_with_the_reason() {
     for option in [
         "accept_protocol_versions 3,4,5",
         "log_dest stderr",
+        "autosave_interval 1800",
+        "autosave_on_changes true",
         "max_qos 2",
         "persistence false",
+        "persistence true",
         "queue_qos0_messages 0",
         "require_certificate false",
         "retain_available true",
@@ -343,6 +346,23 @@ fn each_line_that_is_not_carried_over_is_named_with_the_reason() {
         let text = import(&format!("allow_anonymous true\nlistener 1884\n{option}\n")).0;
         assert!(!text.contains("m.conf:3"), "{option} is what dockgate does anyway: {text}");
     }
+}
+
+#[test]
+fn what_mosquitto_keeps_over_a_restart_dockgate_keeps() {
+    for (conf, enabled, data_dir) in [
+        ("", false, "dockgate-data"),
+        ("persistence false\npersistence_location /var/lib/mosquitto/\n", false, "dockgate-data"),
+        ("persistence true\n", true, "dockgate-data"),
+        ("retained_persistence 1\n", true, "dockgate-data"),
+        ("persistence true\npersistence_location /var/lib/my data/\n", true, "/var/lib/my data/"),
+    ] {
+        let (text, settings) = import(conf);
+        assert_eq!(settings.persistence.enabled, enabled, "{text}");
+        assert!(settings.data_dir.ends_with(data_dir), "{text}");
+        assert!(!text.contains("Not carried over:\n# - m.conf"), "{text}");
+    }
+    assert!(import("persistence maybe\n").0.contains("persistence maybe: Mosquitto does not take this value"));
 }
 
 #[test]

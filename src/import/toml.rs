@@ -6,7 +6,7 @@ use std::path::Path;
 use toml_edit::Value;
 
 use super::broker::{Carried, Outcome};
-use crate::config::{Access, Limits, Listener, Log};
+use crate::config::{Access, Limits, Listener, Log, Settings};
 
 /// The text of a settings file.
 pub(super) fn write(name: &str, outcome: &Outcome) -> String {
@@ -18,6 +18,7 @@ pub(super) fn write(name: &str, outcome: &Outcome) -> String {
         text.comment("Relative paths start from the folder of this file; in Mosquitto, from its working directory.");
     }
     text.list("Not carried over:", &outcome.lost);
+    data_dir(&outcome.settings, &mut text);
     for carried in &outcome.listeners {
         listener(carried, &mut text);
     }
@@ -25,6 +26,7 @@ pub(super) fn write(name: &str, outcome: &Outcome) -> String {
         nobody(&mut text);
     }
     access(&outcome.settings.access, &mut text);
+    persistence(outcome.settings.persistence.enabled, &mut text);
     limits(&outcome.settings.limits, &outcome.limits, &mut text);
     if outcome.settings.log != Log::default() {
         text.section("[log]");
@@ -41,7 +43,29 @@ fn files(outcome: &Outcome) -> Vec<&Path> {
         .flat_map(|listener| [&listener.tls_cert, &listener.tls_key, &listener.client_ca])
         .chain([&access.password_file, &access.acl_file])
         .filter_map(|path| path.as_deref())
+        .chain(has_data_dir(&outcome.settings).then_some(&*outcome.settings.data_dir))
         .collect()
+}
+
+/// Whether the folder is another than dockgate's own choice.
+fn has_data_dir(settings: &Settings) -> bool {
+    settings.data_dir != Settings::default().data_dir
+}
+
+fn data_dir(settings: &Settings, text: &mut Text) {
+    if has_data_dir(settings) {
+        text.blank();
+        text.comment("From persistence_location. Nothing is taken over from Mosquitto's own files there.");
+        text.set("data_dir", quoted(&settings.data_dir.to_string_lossy()));
+    }
+}
+
+fn persistence(enabled: bool, text: &mut Text) {
+    if !enabled {
+        text.section("[persistence]");
+        text.comment("Without persistence true, Mosquitto forgets everything at a restart. Delete this to keep it.");
+        text.set("enabled", false);
+    }
 }
 
 fn listener(carried: &Carried, text: &mut Text) {

@@ -19,8 +19,7 @@ pub enum OpenError {
     },
     /// Another process has it.
     #[error(
-        "data_dir = {folder:?} is in use by another dockgate: stop that one, or give each a data_dir of its own \
-         (two brokers cannot share their data)"
+        "data_dir = {folder:?} is in use by another dockgate: stop that one, or give each broker a data_dir of its own"
     )]
     InUse {
         /// The folder.
@@ -61,6 +60,20 @@ pub enum OpenError {
         /// The latest that is known.
         known: u64,
     },
+    /// An earlier dockgate has written it, and it is not to be changed.
+    #[error(
+        "{file:?} has format {found}, and this dockgate ({version}) reads format {known}: start the broker once, which \
+         brings it up to date",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    Older {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The one that is read.
+        known: u64,
+    },
     /// There is no store yet.
     #[error("there is no {file:?}: no dockgate has kept anything there")]
     Missing {
@@ -82,6 +95,10 @@ pub(super) enum Fault {
     /// A row that nobody would have written, or a panic.
     Damaged(String),
     Newer {
+        found: u64,
+        known: u64,
+    },
+    Older {
         found: u64,
         known: u64,
     },
@@ -115,6 +132,7 @@ impl Fault {
         match self {
             Self::Newer { found, known } => OpenError::Newer { file, found, known },
             Self::NoRandom => OpenError::Random,
+            Self::Older { found, known } => OpenError::Older { file, found, known },
             Self::Damaged(fault) => OpenError::Damaged { file, fault },
             // redb calls a file that is none of its own InvalidData, and one that ends too early UnexpectedEof.
             Self::Redb(redb::Error::Io(source))
@@ -135,7 +153,7 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Redb(error) => error.fmt(f),
             Self::Damaged(fault) => f.write_str(fault),
-            Self::Newer { found, .. } => write!(f, "it has format {found}"),
+            Self::Newer { found, .. } | Self::Older { found, .. } => write!(f, "it has format {found}"),
             Self::NoRandom => f.write_str("the system gives no random bytes"),
         }
     }

@@ -17,7 +17,7 @@ const FOLDER_MODE: u32 = 0o700;
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -30,7 +30,7 @@ impl Folder {
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         let lock = options.open(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -41,13 +41,14 @@ impl Folder {
         let failed = |source| OpenError::Folder { folder: path.to_owned(), source };
         let lock = match File::open(path.join(LOCK)) {
             Ok(lock) => lock,
+            // A copy, which no broker has had yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(OpenError::Missing { file: database(path) });
+                return Ok(Self { path: path.to_owned(), _lock: None });
             }
             Err(error) => return Err(failed(error)),
         };
         match lock.try_lock_shared() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

@@ -17,6 +17,7 @@ mod database;
 mod error;
 mod folder;
 mod format;
+mod inspect;
 mod load;
 mod medium;
 mod options;
@@ -28,6 +29,7 @@ mod ticket;
 
 pub use error::OpenError;
 pub use folder::{Probe, probe};
+pub use inspect::{check, dump};
 pub use options::{Options, Sync};
 pub use record::{Entry, SavedMessage, SavedSession, Will};
 pub use ticket::{Settled, Ticket};

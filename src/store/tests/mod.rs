@@ -1,6 +1,7 @@
 //! The store over a file that can be made to fail.
 
 mod failing;
+mod inspecting;
 mod opening;
 mod surviving;
 
