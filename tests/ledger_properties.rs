@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockgate::hook::{Hook, Publisher, Verdict};
+use dockgate::hook::{DigestKey, Hook, Publisher, Verdict};
 use dockgate::ledger::{Ledger, Now, Observation, Observer, Policy, Rules, Scope, UploadView, Wanted};
 use proptest::prelude::*;
 
@@ -85,7 +85,7 @@ struct World {
 impl World {
     fn new(rules: Rules) -> World {
         let ledger = Arc::new(Ledger::new(rules));
-        let hook = Hook::new(Arc::clone(&ledger), Arc::new(Nobody));
+        let hook = Hook::new(Arc::clone(&ledger), Arc::new(Nobody), DigestKey::random());
         World { hook, ledger, now: Now(1_700_000_000_000), stamp: 0 }
     }
 
@@ -93,7 +93,7 @@ impl World {
         let topic = format!("thing/product/{gateway}/{level}");
         let topic = Hook::concerns(&topic).expect("one of the three");
         let publisher = Publisher { client_id: client, is_here: true, may_speak_as_gateway: true, may_command: true };
-        self.hook.inspect(&publisher, topic, payload, self.now)
+        self.hook.inspect(&publisher, topic, payload, self.now).verdict
     }
 
     fn say(&self, client: &str, gateway: &str, level: &str, message: &serde_json::Value) -> Verdict {

@@ -182,6 +182,7 @@ impl Gateway {
     }
 
     fn advance(&mut self, at: usize, event: &Event<'_>, progress: &Progress<'_>, turn: &mut Turn<'_>) {
+        turn.is_progress = true;
         let upload = &mut self.running[at];
         if !event.bid.is_empty() && !upload.has_bid(event.bid) && !upload.contradicts(progress) {
             upload.name("", event.bid, turn.rules.max_aliases);

@@ -277,7 +277,7 @@ mod tests {
     use crate::access::{Access, Identity, Proof, Rights, Sources};
     use crate::clock::Clock;
     use crate::config::{Limits, Settings};
-    use crate::hook::Hook;
+    use crate::hook::{DigestKey, Hook};
     use crate::ledger::Ledger;
     use crate::message::QoS;
     use crate::metrics::{Metrics, Version};
@@ -297,7 +297,7 @@ mod tests {
             ..limits
         };
         let ledger = Arc::new(Ledger::new(Settings::default().uploads.rules()));
-        let hook = Hook::new(ledger.clone(), metrics.clone());
+        let hook = Hook::new(ledger.clone(), metrics.clone(), DigestKey::random());
         let access = Arc::new(Access::open(Sources::default()).unwrap());
         Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook))
     }
