@@ -37,6 +37,8 @@ pub struct Effects {
     pub(crate) notes: SmallVec<[Note; 1]>,
     /// Uploads that went into the history, by their place in the order of endings.
     pub(crate) ended: SmallVec<[u64; 2]>,
+    /// Uploads in the history that have learned something.
+    pub(crate) amended: SmallVec<[u64; 1]>,
     /// Uploads that left the history.
     pub(crate) forgotten: SmallVec<[u64; 2]>,
 }

@@ -118,7 +118,7 @@ impl Ledger {
         };
         let effects = &mut turn.effects;
         let mut mark = 0;
-        for place in &effects.ended {
+        for place in effects.ended.iter().chain(&effects.amended) {
             // It may have gone again in the same turn.
             if let Some(ended) = state.history.iter().rev().find(|ended| ended.place == *place) {
                 mark = mark.max(journal.ended(*place, Some(ended.record(key))));
@@ -154,7 +154,7 @@ impl Ledger {
         keys.iter().filter_map(write).max().unwrap_or(0)
     }
 
-    /// Every record as it would be written now, in no certain order of gateways.
+    /// Every record as it would be written now, in the order of names and of places.
     #[must_use]
     pub fn records(&self) -> Records {
         let mut records = Records::default();
@@ -163,6 +163,7 @@ impl Ledger {
             records.gateways.extend(state.record().map(|record| (Box::from(&**key), record)));
             records.ended.extend(state.history.iter().map(|ended| (ended.place, ended.record(key))));
         }
+        records.gateways.sort_unstable();
         records.ended.sort_unstable_by_key(|(place, _)| *place);
         records
     }
