@@ -7,7 +7,7 @@ use crate::access::{Access, Flaw};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::files::{Files, Reloader, warn_of};
-use crate::hook::Hook;
+use crate::hook::{DigestKey, Hook};
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Ledger, Now};
 use crate::metrics::Metrics;
@@ -131,7 +131,8 @@ impl Server {
 
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes)?;
-        let hook = || Hook::new(ledger.clone(), metrics.clone());
+        let key = DigestKey::random();
+        let hook = || Hook::new(ledger.clone(), metrics.clone(), key.clone());
         let broker = Arc::new(Broker::new(
             settings.limits,
             access.clone(),
