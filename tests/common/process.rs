@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::broker::other_broker;
 use super::wire::DEADLINE;
@@ -23,6 +24,8 @@ pub(crate) struct BrokerProcess {
     pub(crate) http: SocketAddr,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Where it keeps its data, unless the test says where.
+    _data: TempDir,
 }
 
 impl BrokerProcess {
@@ -45,8 +48,9 @@ impl BrokerProcess {
     #[track_caller]
     fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
+        let data = tempfile::tempdir().expect("a folder for its data");
         if let Some(mqtt) = other_broker() {
-            return Self { mqtt, listeners: Vec::new(), http: mqtt, child: None, log };
+            return Self { mqtt, listeners: Vec::new(), http: mqtt, child: None, log, _data: data };
         }
         for (name, _) in std::env::vars_os() {
             // What the tests or their user set for themselves is no setting of this broker.
@@ -57,6 +61,7 @@ impl BrokerProcess {
         let mut child = command
             .env("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0"}]"#)
             .env("DOCKGATE_HTTP__BIND", "127.0.0.1:0")
+            .env("DOCKGATE_DATA_DIR", data.path())
             .env("DOCKGATE_LOG__FORMAT", "json")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
@@ -77,7 +82,8 @@ impl BrokerProcess {
         });
         // Before anything can fail, so that the process ends in any case.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut broker = Self { mqtt: nowhere, listeners: Vec::new(), http: nowhere, child: Some(child), log };
+        let mut broker =
+            Self { mqtt: nowhere, listeners: Vec::new(), http: nowhere, child: Some(child), log, _data: data };
         (broker.listeners, broker.http) = learn(&addresses, &broker.log);
         broker.mqtt = broker.listeners[0].1;
         broker
