@@ -126,7 +126,9 @@ impl Ledger {
         }
         let shape = state.shape(self.gateways.hasher());
         state.kept.is_behind |= !turn.is_silent;
-        if state.kept.shape != shape {
+        // What ended and was taken up again in one turn looks as before.
+        let has_moved = !(effects.ended.is_empty() && effects.forgotten.is_empty());
+        if state.kept.shape != shape || has_moved {
             state.kept.shape = shape;
             mark = mark.max(state.write(key, journal, turn.now));
         } else if state.kept.due().is_some_and(|due| due <= turn.now) {
