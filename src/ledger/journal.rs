@@ -143,7 +143,7 @@ impl Ledger {
     }
 
     /// Tells the journal at once of all that it has not been told. Returns the mark by which to wait for it. For the
-    /// broker's end: a process that is killed loses [`COALESCE_MS`] of progress at most.
+    /// broker's end: a process that is killed loses a second of progress at most.
     pub fn flush(&self, now: Now) -> u64 {
         let Some(journal) = self.journal.as_deref() else {
             return 0;

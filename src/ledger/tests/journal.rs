@@ -157,7 +157,8 @@ fn a_bridge_that_speaks_for_one_dock_is_told_to_be_back_for_all_of_them() {
         let body = Body::Progress(Progress { status: "in_progress", ..Progress::default() });
         desk.ledger.apply(gateway, &Event { client: "bridge", is_here: true, tid: "", bid: "b", body }, desk.now());
     };
-    (report(DOCK), report("OTHER"));
+    report(DOCK);
+    report("OTHER");
     desk.ledger.client_gone("bridge", desk.now(), &|_| false);
     desk.ledger.flush(desk.now());
     assert_eq!(notebook.gateway_record()["speaker"]["gone"], desk.now().0);
