@@ -40,12 +40,22 @@ impl Opening {
     pub(super) fn open(&self) -> Result<Database, Fault> {
         let mut db = self.open_as_it_is(false)?;
         let before = std::fs::metadata(&self.file)?.len();
-        if before >= WORTH_COMPACTING && used(&db)? < before / MOSTLY_EMPTY {
-            db.compact()?;
-            let after = std::fs::metadata(&self.file)?.len();
-            tracing::info!(file = %self.file.display(), before, after, "the store was mostly empty and has been made smaller");
+        if before < WORTH_COMPACTING || used(&db)? >= before / MOSTLY_EMPTY {
+            return Ok(db);
         }
-        Ok(db)
+        let file = self.file.display();
+        match db.compact() {
+            Ok(_) => {
+                let after = std::fs::metadata(&self.file)?.len();
+                tracing::info!(%file, before, after, "the store was mostly empty and has been made smaller");
+                Ok(db)
+            }
+            Err(error) => {
+                tracing::warn!(%file, %error, "the store is mostly empty and could not be made smaller");
+                drop(db);
+                self.open_as_it_is(false)
+            }
+        }
     }
 
     /// Opens the database after a failure, if it still is the one of this start; says the number of its last batch.

@@ -23,6 +23,7 @@ mod medium;
 mod options;
 mod pending;
 mod record;
+mod scope;
 mod shared;
 mod tables;
 mod ticket;
@@ -32,6 +33,7 @@ pub use folder::{Probe, probe};
 pub use inspect::{check, dump};
 pub use options::{Options, Sync};
 pub use record::{Entry, SavedMessage, SavedSession, Will};
+pub use scope::Scope;
 pub use ticket::{Settled, Ticket};
 
 use crate::message::Message;
@@ -41,7 +43,7 @@ use error::guarded;
 use folder::Folder;
 use format::{MIGRATIONS, Migration};
 use medium::Wrap;
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::Mutex;
 use pending::{Key, OnDisk, Pending, Value};
 use redb::ReadableDatabase as _;
 use shared::Shared;
@@ -50,7 +52,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// Everything that was there at the start.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Saved {
     /// The sessions, each with what belongs to it.
     pub sessions: Vec<SavedSession>,
@@ -64,9 +66,18 @@ pub struct Saved {
     pub digest_key: Option<[u8; 32]>,
 }
 
-/// Changes made while it is held are committed together. It is for a moment: as long as it is held, nothing is committed.
-#[derive(Debug)]
-pub struct Scope<'a>(#[allow(dead_code, reason = "it is held")] Option<RwLockReadGuard<'a, ()>>);
+impl std::fmt::Debug for Saved {
+    /// Never prints the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { sessions, retained, gateways, ended, digest_key: _ } = self;
+        f.debug_struct("Saved")
+            .field("sessions", sessions)
+            .field("retained", retained)
+            .field("gateways", gateways)
+            .field("ended", ended)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The store.
 #[derive(Debug)]
@@ -155,7 +166,7 @@ impl Store {
     /// Begins changes that belong together. Scopes do not nest, and are not held while anything is waited for.
     #[must_use]
     pub fn scope(&self) -> Scope<'_> {
-        Scope(self.0.as_ref().map(|engine| engine.shared.scope.read()))
+        self.0.as_ref().map_or_else(Scope::none, |engine| Scope::enter(&engine.shared.scope))
     }
 
     /// A message waits for a session, under a number that grows with each.

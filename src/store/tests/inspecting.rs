@@ -6,8 +6,8 @@ use super::*;
 fn killed() -> TempDir {
     let bench = Bench::new();
     let (store, _) = bench.open();
-    let scope = store.scope();
     put(&store, 1, "a secret");
+    let scope = store.scope();
     store.sent(1, 1, id(3));
     store.put_message(1, 2, entry("a secret"));
     store.put_will(1, Some(Will { message: message("w", b"a secret"), expiry: Some(2), delay_ms: 3 }));
