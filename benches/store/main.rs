@@ -38,23 +38,19 @@ const BULK: u64 = 1_000;
 fn main() {
     let amount = if std::env::args().any(|argument| argument == "--quick") { QUICK } else { FULL };
     println!("| {:<44} | {:>16} | {:>16} |\n|{:-<46}|{:->17}:|{:->17}:|", "", "redb", "fjall", "", "", "");
-    compare("one fsync of a file that grows", |_, folder| fsync(folder, amount.commits), &amount);
+    compare("one fsync of a file that grows", |_, folder| fsync(folder, amount.commits));
     for batch in [1, 10, 100] {
-        compare(
-            &format!("commit of {batch} puts and {batch} deletes"),
-            |engine, folder| match engine {
-                Which::Redb => commits::<Redb>(folder, batch, amount.commits),
-                Which::Fjall => commits::<Fjall>(folder, batch, amount.commits),
-            },
-            &amount,
-        );
+        compare(&format!("commit of {batch} puts and {batch} deletes"), |engine, folder| match engine {
+            Which::Redb => commits::<Redb>(folder, batch, amount.commits),
+            Which::Fjall => commits::<Fjall>(folder, batch, amount.commits),
+        });
     }
     compare(
         "rows put and deleted again: size, time",
         |engine, folder| dispatch_flood(engine, folder, &amount),
         &amount,
     );
-    compare("open and read all rows after a kill", |engine, folder| dispatch_load(engine, folder, &amount), &amount);
+    compare("open and read all rows after a kill", |engine, folder| dispatch_load(engine, folder, &amount));
     own::run(&amount);
 }
 
@@ -64,7 +60,7 @@ enum Which {
     Fjall,
 }
 
-fn compare(what: &str, measure: impl Fn(Which, &Path) -> String, _amount: &Amount) {
+fn compare(what: &str, measure: impl Fn(Which, &Path) -> String) {
     let cell = |which| measure(which, folder().path());
     println!("| {what:<44} | {:>16} | {:>16} |", cell(Which::Redb), cell(Which::Fjall));
 }
@@ -153,7 +149,7 @@ fn flood<E: Engine>(folder: &Path, rows: u64) -> String {
     }
     let took = began.elapsed();
     drop(engine);
-    format!("{} MB {:.1} s", size(folder) >> 20, took.as_secs_f64())
+    format!("{} MiB {:.1} s", size(folder) >> 20, took.as_secs_f64())
 }
 
 pub(crate) fn size(folder: &Path) -> u64 {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// From the beginning of a commit to that of the next, at least. A lone change is committed at once; in a stream of
-/// them, this bounds the fsyncs that a fast disk is asked for, and lets a message and its acknowledgement meet.
+/// them, this bounds the fsyncs that a fast disk is asked for, and lets a message and its acknowledgement meet. A commit
+/// takes 0.2 to 0.8 ms of a processor (`benches/store`), so that a stream takes a sixth of one at most.
 pub(super) const GATHER: Duration = Duration::from_millis(5);
 /// The same where nobody waits for commits.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);

@@ -3,8 +3,9 @@
 //! Commits are redb's durable ones in one phase: the pages, the sums over them and the root that names them are written,
 //! then there is one fsync. If power goes in between, the sums of the new root do not fit and the last commit counts. A
 //! second phase (redb's `set_two_phase_commit`) would cost a second fsync for each commit to guard against somebody who
-//! knows the file, chooses what is written and cuts the power in the right moment. So does quick repair, which spares
-//! the walk over the file that opening takes after a kill; what a broker holds is walked in less than a second.
+//! knows the file, chooses what is written and cuts the power in the right moment. So would quick repair, which spares
+//! the walk over the file after a kill; but the file is walked at every start anyway, to check it, and that takes less
+//! than a second for what a broker holds.
 
 use super::error::{Fault, guarded};
 use super::format::{self, Start};
@@ -38,7 +39,7 @@ impl Opening {
 
     /// Opens the database at the start; makes one in an empty file.
     pub(super) fn open(&self) -> Result<Database, Fault> {
-        let mut db = self.open_as_it_is(false)?;
+        let mut db = self.open_checked()?;
         let before = std::fs::metadata(&self.file)?.len();
         if before < WORTH_COMPACTING || used(&db)? >= before / MOSTLY_EMPTY {
             return Ok(db);
@@ -53,7 +54,7 @@ impl Opening {
             Err(error) => {
                 tracing::warn!(%file, %error, "the store is mostly empty and could not be made smaller");
                 drop(db);
-                self.open_as_it_is(false)
+                self.open_checked()
             }
         }
     }
@@ -64,11 +65,10 @@ impl Opening {
         if std::fs::metadata(&self.file)?.len() == 0 {
             return Err(Fault::Damaged("the file is empty".to_owned()));
         }
-        let rewrite = self.unsynced.load(Ordering::Acquire);
-        if rewrite {
+        if self.unsynced.load(Ordering::Acquire) {
             Medium::open(&self.file, &self.wrap, self.unsynced.clone())?.rewrite()?;
         }
-        let db = self.open_as_it_is(rewrite)?;
+        let db = self.open_checked()?;
         self.unsynced.store(false, Ordering::Release);
         let txn = db.begin_read()?;
         let meta = txn.open_table(META)?;
@@ -81,10 +81,11 @@ impl Opening {
         Ok((db, batch.unwrap_or(0)))
     }
 
-    fn open_as_it_is(&self, check: bool) -> Result<Database, Fault> {
+    /// Opens the database and checks all its sums: what a disk has forgotten is found now, and not when a client asks for it.
+    fn open_checked(&self) -> Result<Database, Fault> {
         let medium = Medium::open(&self.file, &self.wrap, self.unsynced.clone())?;
         let mut builder = Builder::new();
-        builder.set_cache_size(CACHE).set_check_integrity_on_open(check);
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         guarded(move || Ok(builder.create_with_backend(medium)?))
     }
 }
