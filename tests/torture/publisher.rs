@@ -1,0 +1,55 @@
+//! A client that publishes, several messages at a time, and finishes what it began through every crash.
+
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::fact::Kind;
+use crate::random::Random;
+use crate::scene::{Scene, Stage};
+
+/// The topics; each has exact and wildcard subscribers.
+const TOPICS: [&str; 3] = ["t/a", "t/b", "t/c/d"];
+
+/// A publisher.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    client: Client,
+    /// From which it takes the QoS of each message.
+    qos: &'static [u8],
+    random: Random,
+}
+
+impl Publisher {
+    pub(crate) fn new(client: Client, qos: &'static [u8], random: Random) -> Self {
+        Self { client, qos, random }
+    }
+
+    pub(crate) fn play(mut self, scene: &Scene) {
+        while !scene.is_over() {
+            self.client.news.clear();
+            if self.client.connect() && scene.stage() == Stage::Load {
+                self.burst();
+                self.leave_at_times();
+            }
+            self.client.poll(Duration::from_millis(self.random.between(2, 25)));
+        }
+    }
+
+    fn burst(&mut self) {
+        let window = usize::try_from(self.random.between(1, 12)).expect("small");
+        for _ in 0..self.random.between(0, 3) {
+            if self.client.open() < window {
+                let (topic, qos) = (*self.random.pick(&TOPICS), *self.random.pick(self.qos));
+                self.client.publish(topic, qos, Kind::Plain, None);
+            }
+        }
+    }
+
+    /// Connections end without crashes, too, and with messages on their way.
+    fn leave_at_times(&mut self) {
+        if self.random.between(1, 300) == 1 {
+            let with_a_word = self.random.percent(50);
+            self.client.disconnect(with_a_word);
+        }
+    }
+}
