@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::changer::Changer;
-use crate::common::{V5, V311, property};
 use crate::client::Client;
+use crate::common::{V5, V311, property};
 use crate::inspector;
 use crate::publisher::Publisher;
 use crate::random::Random;

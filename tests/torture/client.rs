@@ -351,7 +351,8 @@ impl Client {
 
     fn acknowledged(&mut self, kind: Ack, pid: u16, code: u8) {
         let qos = if kind == Puback { 1 } else { 2 };
-        let found = self.outgoing.iter().position(|outgoing| (outgoing.message.pid, outgoing.message.qos) == (pid, qos));
+        let found =
+            self.outgoing.iter().position(|outgoing| (outgoing.message.pid, outgoing.message.qos) == (pid, qos));
         // The answer to a message that was given up.
         let Some(at) = found else { return };
         let label = self.outgoing[at].label.clone();

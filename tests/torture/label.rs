@@ -37,7 +37,8 @@ impl Label {
 
     /// The label of a message that came, which must be as it was sent.
     pub(crate) fn of(message: &Publish) -> Result<Self, String> {
-        let label = if message.payload.starts_with(b"{") { of_json(&message.payload) } else { of_text(&message.payload) };
+        let label =
+            if message.payload.starts_with(b"{") { of_json(&message.payload) } else { of_text(&message.payload) };
         let label = label.ok_or_else(|| format!("an unknown payload: {message:?}"))?;
         match property::find(&message.properties, property::CORRELATION) {
             Some(Value::Bytes(bytes)) if *bytes != label.to_string().as_bytes() => {

@@ -39,8 +39,11 @@ mod subscriber;
 mod torture;
 mod uploader;
 
+use std::collections::HashSet;
+use std::mem::discriminant;
 use std::time::{Instant, SystemTime};
 
+use checker::Flaw;
 use torture::Torture;
 
 /// Kills of the run that everybody makes.
@@ -67,7 +70,11 @@ fn what_was_acknowledged_survives_every_kill() {
     let mut report = format!("after kill {}, with DOCKGATE_TORTURE_SEED={seed}:", torture.kills);
     let reasons = result.err().into_iter().chain(panics);
     reasons.for_each(|reason| report.push_str(&format!("\n{reason}")));
-    for flaw in torture.checker.flaws.iter().take(SHOWN.0) {
+    // One of each kind first: the others may follow from it.
+    let mut kinds = HashSet::new();
+    let (first, more): (Vec<&Flaw>, Vec<&Flaw>) =
+        torture.checker.flaws.iter().partition(|flaw| kinds.insert(discriminant(*flaw)));
+    for flaw in first.into_iter().chain(more).take(SHOWN.0) {
         report.push_str(&format!("\n\n{flaw}\n{}", torture.facts_about(flaw, SHOWN.1)));
     }
     report.push_str(&format!("\n\nthe end of the broker's log:\n{}", torture.log_tail(30)));

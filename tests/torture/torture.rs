@@ -272,7 +272,9 @@ impl Torture {
         let found = entries.iter().filter(|entry| is_about(&entry.fact));
         let mut lines: Vec<String> = found.map(|entry| format!("  {:>9.3?} {:?}", entry.at, entry.fact)).collect();
         // Kills that nothing about it stands between say nothing.
-        lines.dedup_by(|next, line| [next, line].iter().all(|line| line.contains("Listening") || line.contains("Killed")));
+        lines.dedup_by(|next, line| {
+            [next, line].iter().all(|line| line.contains("Listening") || line.contains("Killed"))
+        });
         lines[lines.len().saturating_sub(limit)..].join("\n")
     }
 }

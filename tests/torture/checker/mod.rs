@@ -59,7 +59,11 @@ impl Checker {
             Fact::Refused(label, code) => self.refused(label, *code),
             Fact::Received { session, label, topic, qos } => self.received(session, label, topic, *qos),
             Fact::Swapped { session, first, second } => {
-                self.flaws.push(Flaw::Swapped { session: session.clone(), first: first.clone(), label: second.clone() });
+                self.flaws.push(Flaw::Swapped {
+                    session: session.clone(),
+                    first: first.clone(),
+                    label: second.clone(),
+                });
             }
             Fact::Garbled { session, what } => {
                 self.flaws.push(Flaw::Garbled { session: session.clone(), what: what.clone() });
@@ -79,7 +83,8 @@ impl Checker {
     /// Nothing more will come: what is due is lost.
     pub(crate) fn finish(&mut self) {
         for (label, targets) in std::mem::take(&mut self.due) {
-            let lost = targets.into_iter().map(|target| Flaw::Lost { label: label.clone(), target: target.to_string() });
+            let lost =
+                targets.into_iter().map(|target| Flaw::Lost { label: label.clone(), target: target.to_string() });
             self.flaws.extend(lost);
         }
         self.flaws.extend(std::mem::take(&mut self.open).into_iter().map(Flaw::Unfinished));

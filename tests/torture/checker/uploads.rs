@@ -83,8 +83,8 @@ impl Checker {
         let mut bids = HashSet::new();
         let is_doubled = running.len() > 1 || !running.iter().chain(ended).all(|(bid, _)| bids.insert(bid));
         let must_run = allowed.iter().all(|(running, _)| running.is_some());
-        let has_lost = (must_run && running.is_empty())
-            || allowed.iter().all(|(_, count)| ended.len() < (*count).min(REMEMBERED));
+        let has_lost =
+            (must_run && running.is_empty()) || allowed.iter().all(|(_, count)| ended.len() < (*count).min(REMEMBERED));
         self.flaws.push(if is_doubled {
             Flaw::SlotDoubled { gateway, what }
         } else if has_lost {
