@@ -39,7 +39,7 @@ struct Asked {
 pub(crate) enum Manner {
     /// Acknowledges at once.
     Prompt,
-    /// Acknowledges when [`Client::release`] is called.
+    /// Acknowledges, and releases what it has sent, when [`Client::release`] is called.
     Holding,
     /// Never sends PUBCOMP.
     WithoutPubcomp,
@@ -370,7 +370,7 @@ impl Client {
             self.scene.record(Fact::Completed(label));
         } else {
             self.outgoing[at].is_released = true;
-            self.send(&ack(Pubrel, pid));
+            self.answer(Pubrel, pid);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::client::Client;
+use crate::client::{Client, Manner};
 use crate::fact::Kind;
 use crate::random::Random;
 use crate::scene::{Scene, Stage};
@@ -29,7 +29,11 @@ impl Publisher {
             self.client.news.clear();
             if self.client.connect() && scene.stage() == Stage::Load {
                 self.burst();
+                self.hold_at_times();
                 self.leave_at_times();
+            } else if scene.stage() == Stage::Settle {
+                self.client.manner = Manner::Prompt;
+                self.client.release();
             }
             self.client.poll(Duration::from_millis(self.random.between(2, 25)));
         }
@@ -42,6 +46,16 @@ impl Publisher {
                 let (topic, qos) = (*self.random.pick(&TOPICS), *self.random.pick(self.qos));
                 self.client.publish(topic, qos, Kind::Plain, None);
             }
+        }
+    }
+
+    /// PUBREL may be late, so that it often comes to another life of the broker than its message.
+    fn hold_at_times(&mut self) {
+        if self.random.percent(5) {
+            self.client.manner = *self.random.pick(&[Manner::Prompt, Manner::Holding]);
+        }
+        if self.client.manner == Manner::Prompt || self.random.percent(10) {
+            self.client.release();
         }
     }
 
