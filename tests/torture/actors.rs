@@ -58,7 +58,8 @@ pub(crate) fn start(scene: &Arc<Scene>, seed: u64) -> Vec<Actor> {
 
 fn subscribers(scene: &Arc<Scene>, seed: u64) -> Vec<Actor> {
     let few = (property::RECEIVE_MAXIMUM, property::Value::Two(3));
-    let cast: [(Client, &[(&str, u8)], Habit); 14] = [
+    type Filters<'a> = &'a [(&'a str, u8)];
+    let cast: [(Client, Filters<'_>, Habit); 14] = [
         (Client::persistent(scene, V311, "exact-q1"), &[("t/a", 1)], Habit::Steady),
         (Client::persistent(scene, V5, "all-q2"), &[("t/#", 2)], Habit::Steady),
         (Client::persistent(scene, V5, "overlapping"), &[("t/+", 1), ("t/a", 2)], Habit::Flighty),

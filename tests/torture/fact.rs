@@ -44,8 +44,8 @@ pub(crate) enum Fact {
     /// The API, asked when the history had `began` facts, showed this of a gateway: each upload's bid, and its state or
     /// its outcome.
     Gateway { gateway: Name, began: usize, running: Vec<(String, String)>, ended: Vec<(String, String)> },
-    /// A conflicting start was neither refused nor did the connection end.
-    Unanswered(Label),
+    /// A conflicting start was answered, or the connection ended before.
+    Tried(Label),
 }
 
 /// What a message is for.

@@ -28,8 +28,9 @@ impl Process {
     pub(crate) fn start(folder: &Path, log: &Log) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
         for (name, _) in std::env::vars_os() {
-            // What the tests or their user set for themselves is no setting of this broker.
-            if name.to_string_lossy().starts_with("DOCKGATE_") {
+            // What the tests or their user set for themselves is no setting of this broker, but for how it keeps things.
+            let name = name.to_string_lossy();
+            if name.starts_with("DOCKGATE_") && !name.starts_with("DOCKGATE_PERSISTENCE__") {
                 command.env_remove(name);
             }
         }

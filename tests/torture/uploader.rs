@@ -14,7 +14,7 @@ use crate::common::{V5, V311};
 use crate::fact::{Fact, Kind, Step};
 use crate::label::{Label, Name};
 use crate::random::Random;
-use crate::scene::{DEADLINE, Scene, Stage};
+use crate::scene::{Scene, Stage};
 
 /// The backend and the dock of one gateway.
 #[derive(Debug)]
@@ -157,6 +157,7 @@ impl Uploader {
             self.backend.publish(&topic, 1, Kind::Conflict { told: self.is_told }, Some(request));
             let is_answered = self.wait_for_answer(scene, &label);
             self.backend.give_up(&label);
+            scene.record(Fact::Tried(label));
             if is_answered {
                 return;
             }
@@ -165,7 +166,6 @@ impl Uploader {
 
     /// Whether an answer came before the connection ended. Which answer is right, the checker knows.
     fn wait_for_answer(&mut self, scene: &Scene, label: &Label) -> bool {
-        let until = Instant::now() + DEADLINE;
         while self.backend.is_connected() && !scene.is_over() {
             let is_told = self.is_told;
             let answers = |news: &News| match news {
@@ -174,10 +174,6 @@ impl Uploader {
                 News::Pong => false,
             };
             if self.backend.news.iter().any(answers) {
-                return true;
-            }
-            if Instant::now() > until {
-                scene.record(Fact::Unanswered(label.clone()));
                 return true;
             }
             self.backend.news.clear();

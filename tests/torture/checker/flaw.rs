@@ -43,8 +43,8 @@ pub(crate) enum Flaw {
     WrongState { gateway: Name, what: String },
     /// A start passed while an upload was running.
     Passed(Label),
-    /// Nobody answered a conflicting start.
-    Unanswered(Label),
+    /// SUBSCRIBE or UNSUBSCRIBE was not answered, to the end.
+    Unanswered { session: Name, filter: Name },
 }
 
 impl Flaw {
@@ -60,8 +60,7 @@ impl Flaw {
             | Flaw::Swapped { label, .. }
             | Flaw::Refused(label, _)
             | Flaw::Unfinished(label)
-            | Flaw::Passed(label)
-            | Flaw::Unanswered(label) => Some(label),
+            | Flaw::Passed(label) => Some(label),
             Flaw::Stale { found, .. } => found.as_ref(),
             _ => None,
         }
@@ -78,7 +77,8 @@ impl Flaw {
             | Flaw::Garbled { session, .. }
             | Flaw::SessionLost(session)
             | Flaw::SessionInvented(session)
-            | Flaw::WrongGrant { session, .. } => Some(session),
+            | Flaw::WrongGrant { session, .. }
+            | Flaw::Unanswered { session, .. } => Some(session),
             Flaw::Stale { topic, .. } => Some(topic),
             Flaw::SlotLost { gateway, .. } | Flaw::SlotDoubled { gateway, .. } | Flaw::WrongState { gateway, .. } => {
                 Some(gateway)

@@ -53,7 +53,8 @@ impl Checker {
             Fact::Left { session, filter } => self.left(session, filter),
             Fact::Sent { label, topic, qos, kind } => self.sent(label, topic, *qos, kind),
             Fact::Acked(label) => self.acked(label),
-            Fact::Completed(label) => {
+            Fact::Completed(label) if self.is_conflict(label) => {}
+            Fact::Completed(label) | Fact::Tried(label) => {
                 self.open.remove(label);
             }
             Fact::Refused(label, code) => self.refused(label, *code),
@@ -70,14 +71,13 @@ impl Checker {
             }
             Fact::Retained { topic, began, found } => self.saw_retained(topic, *began, found.as_ref()),
             Fact::Gateway { gateway, began, running, ended } => self.saw_gateway(gateway, *began, running, ended),
-            Fact::Unanswered(label) => self.flaws.push(Flaw::Unanswered(label.clone())),
         }
         self.now += 1;
     }
 
     /// Whether all that was begun has come to its end, and all that has to be received has been.
     pub(crate) fn is_settled(&self) -> bool {
-        self.due.is_empty() && self.open.is_empty()
+        self.due.is_empty() && self.open.is_empty() && self.unanswered().is_empty()
     }
 
     /// Nothing more will come: what is due is lost.
@@ -87,20 +87,20 @@ impl Checker {
                 targets.into_iter().map(|target| Flaw::Lost { label: label.clone(), target: target.to_string() });
             self.flaws.extend(lost);
         }
+        let unanswered = self.unanswered();
+        self.flaws.extend(unanswered);
         self.flaws.extend(std::mem::take(&mut self.open).into_iter().map(Flaw::Unfinished));
     }
 
     fn sent(&mut self, label: &Label, topic: &Name, qos: u8, kind: &Kind) {
         self.messages.insert(label.clone(), Message::new(topic, qos, kind, self.now));
         match kind {
-            // It is tried anew where the connection ends.
-            Kind::Conflict { .. } => return,
-            Kind::Plain => {}
+            Kind::Plain | Kind::Conflict { .. } => {}
             Kind::Retained { deletes } => {
-                self.retained.entry(topic.clone()).or_default().sent(label.number, *deletes, self.now);
+                self.retained.entry(topic.clone()).or_default().sent(label.number, *deletes);
             }
             Kind::Upload { gateway, step } => {
-                self.gateways.entry(gateway.clone()).or_default().sent(label, step, self.now);
+                self.gateways.entry(gateway.clone()).or_default().sent(label, step);
             }
         }
         self.open.insert(label.clone());
@@ -124,9 +124,12 @@ impl Checker {
 
     fn refused(&mut self, label: &Label, code: u8) {
         self.open.remove(label);
-        let is_right = self.messages.get(label).is_some_and(|message| matches!(message.kind, Kind::Conflict { .. }));
-        if !is_right || code != 0x97 {
+        if !self.is_conflict(label) || code != 0x97 {
             self.flaws.push(Flaw::Refused(label.clone(), code));
         }
+    }
+
+    fn is_conflict(&self, label: &Label) -> bool {
+        self.messages.get(label).is_some_and(|message| matches!(message.kind, Kind::Conflict { .. }))
     }
 }

@@ -19,7 +19,7 @@ struct Version {
 }
 
 impl Topic {
-    pub(super) fn sent(&mut self, number: u64, deletes: bool, _now: usize) {
+    pub(super) fn sent(&mut self, number: u64, deletes: bool) {
         self.versions.push(Version { number, deletes, acked: None });
     }
 

@@ -72,6 +72,16 @@ impl Checker {
         session.subscriptions.insert(filter.clone(), Subscription::Unknown);
     }
 
+    /// What persistent sessions asked for and were not answered.
+    pub(super) fn unanswered(&self) -> Vec<Flaw> {
+        let persistent = self.sessions.iter().filter(|(_, session)| session.persistent);
+        let unknown = persistent.flat_map(|(name, session)| {
+            let unknown = session.subscriptions.iter().filter(|(_, held)| **held == Subscription::Unknown);
+            unknown.map(|(filter, _)| Flaw::Unanswered { session: name.clone(), filter: filter.clone() })
+        });
+        unknown.collect()
+    }
+
     pub(super) fn granted(&mut self, name: &Name, filter: &Name, qos: u8) {
         self.is_durable(name);
         let session = self.sessions.entry(name.clone()).or_default();

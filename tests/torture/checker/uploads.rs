@@ -30,7 +30,7 @@ struct Stand {
 }
 
 impl Gateway {
-    pub(super) fn sent(&mut self, label: &Label, step: &Step, _now: usize) {
+    pub(super) fn sent(&mut self, label: &Label, step: &Step) {
         let mut running = self.steps.last().and_then(|stand| stand.running.clone());
         match step {
             Step::Start(bid) => running = Some((bid.clone(), "pending")),
