@@ -11,7 +11,8 @@
 //! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
 //! - [`store`]: what must survive a restart.
 //! - [`http`]: `/metrics`, health and the read-only API. [`metrics`]: every metric, defined once.
-//! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together.
+//! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together;
+//!   [`supervisor`]: what systemd is told.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
 //! - [`sim`]: a simulated dock and backend, and the demo.
 //! - [`message`], [`tree`], [`clock`], [`secret`]: what several rooms use.
@@ -33,5 +34,6 @@ pub mod secret;
 pub mod server;
 pub mod sim;
 pub mod store;
+pub mod supervisor;
 pub mod tree;
 mod watchdog;

@@ -20,7 +20,7 @@ use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local}
 use dockgate::files::{Files, Reloader};
 use dockgate::mqtt::transport::crowd::OWN_FILES;
 use dockgate::server::{self, Server, StartError};
-use dockgate::{import, logging, sim};
+use dockgate::{import, logging, sim, supervisor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -145,6 +145,12 @@ fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
         info!(version = env!("CARGO_PKG_VERSION"), "starting");
         let server = Server::bind(settings).await?;
         tokio::spawn(reload_at(hangup, server.reloader()));
+        tokio::spawn(supervisor::keep_telling());
+        supervisor::ready();
+        let stop = async {
+            stop.await;
+            supervisor::stopping();
+        };
         Ok(server.run(stop).await?)
     })
 }
@@ -193,9 +199,11 @@ async fn reload_at(mut signal: Signal, reloader: Reloader) {
     while signal.recv().await.is_some() {
         info!(signal = "SIGHUP", "asked to read the files again");
         let reloader = reloader.clone();
+        supervisor::reloading();
         if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
             warn!(%error, "the files were not read to the end");
         }
+        supervisor::ready();
     }
 }
 

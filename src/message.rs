@@ -6,7 +6,7 @@
 //! knows nothing of our quality of service, properties or expiry) as an opaque payload.
 //!
 //! ```text
-//! 0      flags       bits 0-1 QoS, bit 2 RETAIN
+//! 0      flags       bits 0-1 QoS, bit 2 RETAIN, bit 3 GUARDED
 //! 1..3   topic length, 3..7 properties length (big endian)
 //! 7..15  key of the publishing session, for No Local (MQTT 5, 3.8.3.1)
 //! 15..23 expiry, milliseconds of the broker's clock; u64::MAX = never
@@ -18,6 +18,7 @@ pub use rmqtt_codec::types::QoS;
 
 const HEADER: usize = 23;
 const RETAIN: u8 = 0b100;
+const GUARDED: u8 = 0b1000;
 /// The expiry of a message that never expires.
 pub const NEVER: u64 = u64::MAX;
 
@@ -49,8 +50,19 @@ impl Message {
     /// share one allocation. [`Message::detached`] gives a copy that pins nothing else.
     #[must_use]
     pub fn build_in(arena: &mut BytesMut, parts: &Parts<'_>) -> Self {
+        Self::build(arena, parts, 0)
+    }
+
+    /// The same for a message that [is guarded](Message::is_guarded).
+    #[must_use]
+    pub fn build_guarded_in(arena: &mut BytesMut, parts: &Parts<'_>) -> Self {
+        Self::build(arena, parts, GUARDED)
+    }
+
+    fn build(arena: &mut BytesMut, parts: &Parts<'_>, guarded: u8) -> Self {
         arena.reserve(Self::size_of(parts));
-        arena.put_u8(parts.qos.value() | if parts.retain { RETAIN } else { 0 });
+        let retain = if parts.retain { RETAIN } else { 0 };
+        arena.put_u8(parts.qos.value() | retain | guarded);
         arena.put_u16(u16::try_from(parts.topic.len()).expect("topics are at most 65,535 bytes on the wire"));
         arena.put_u32(u32::try_from(parts.properties.len()).expect("packets are at most 256 MiB"));
         arena.put_u64(parts.publisher);
@@ -113,6 +125,13 @@ impl Message {
     #[must_use]
     pub fn retain(&self) -> bool {
         self.0[0] & RETAIN != 0
+    }
+
+    /// Whether it must not reach anybody before what the hook noted of it is safe: a start of an upload, which after a
+    /// crash would be unknown while the dock is at it.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.0[0] & GUARDED != 0
     }
 
     /// Key of the publishing session; 0 for the broker itself.

@@ -15,6 +15,7 @@ use crate::mqtt::Broker;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
 use crate::route::Route;
+use crate::store::Store;
 use crate::watchdog::{self, Watchdog};
 use socket2::{Domain, Socket, Type};
 use std::io;
@@ -139,6 +140,7 @@ impl Server {
             route.clone(),
             ledger.clone(),
             hook(),
+            Store::none(),
         ));
         let hook = hook();
         Ok(Self {

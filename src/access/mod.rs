@@ -123,6 +123,16 @@ impl Access {
         self.authentication.standing(who)
     }
 
+    /// What proves a user name that was proved before a restart, if anything still does: see [`Access::standing`].
+    #[must_use]
+    pub fn proof_of(&self, username: Option<&str>, by_certificate: bool) -> Proof {
+        match username {
+            None => Proof::Anonymous,
+            Some(_) if by_certificate => Proof::Certificate,
+            Some(name) => Proof::Password(self.authentication.fingerprint(name).unwrap_or(0)),
+        }
+    }
+
     /// What a client may do.
     #[must_use]
     pub fn rights(&self, who: &Identity) -> Arc<Rights> {

@@ -5,6 +5,7 @@ use super::connect;
 use super::connection::{Connection, End};
 use super::encode::{self, Ack};
 use super::fault::Fault;
+use super::held::{Acknowledgement, Hold};
 use super::inflight::Received;
 use super::subscriptions::Subscribing;
 use super::topic;
@@ -13,49 +14,71 @@ use super::wire::{Packet, Publish};
 use crate::message::{NEVER, Parts, QoS};
 use crate::metrics::Version;
 use crate::route::Subscriber;
+use crate::store::{Settled, Ticket};
 use bytes::BytesMut;
 use bytestring::ByteString;
 use rmqtt_codec::v3;
 use rmqtt_codec::v5::{self, DisconnectReasonCode, SubscribeAckReason};
+use smallvec::SmallVec;
 use std::num::NonZeroU16;
+
+/// What the packets of one read bring about together.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    pub(super) traffic: Traffic,
+    /// Memory for their messages.
+    pub(super) arena: BytesMut,
+    /// PUBACK and PUBREC, in the order of the publishes.
+    pub(super) acks: SmallVec<[Acknowledgement; 8]>,
+    /// What must be safe before these are sent.
+    pub(super) ticket: Ticket,
+}
+
+impl Turn {
+    fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>) {
+        self.acks.push(Acknowledgement { ack, id, code, reason: reason.map(Into::into) });
+    }
+}
 
 impl<R, W> Connection<R, W> {
     /// Acts on one packet.
-    pub(super) fn act(&mut self, packet: Packet<'_>, traffic: &mut Traffic, arena: &mut BytesMut) -> Result<(), End> {
+    pub(super) fn act(&mut self, packet: Packet<'_>, turn: &mut Turn) -> Result<(), End> {
         match packet {
             Packet::Publish(publish) => {
-                traffic.count(publish.qos, publish.payload.len());
-                self.publish(&publish, arena).map_err(End::Fault)?;
+                turn.traffic.count(publish.qos, publish.payload.len());
+                self.publish(&publish, turn).map_err(End::Fault)?;
             }
-            Packet::PubAck(id) => drop(self.session.acknowledge(id)),
+            Packet::PubAck(id) => self.session.acknowledge(id),
             Packet::PubRec(id, code) => match self.session.received(id, code) {
-                Received::Release => self.ack(Ack::Pubrel, id, 0),
-                Received::Refused => {}
-                Received::Unknown => self.ack(Ack::Pubrel, id, 0x92),
+                (Received::Release(_), ticket) => self.ack(Ack::Pubrel, id, 0, ticket),
+                (Received::Refused(_), _) => {}
+                (Received::Unknown, _) => self.ack(Ack::Pubrel, id, 0x92, Ticket::NONE),
             },
             Packet::PubRel(id) => {
-                let code = if self.session.release(id) { 0 } else { 0x92 };
-                self.ack(Ack::Pubcomp, id, code);
+                let (is_known, ticket) = self.session.release(id);
+                self.ack(Ack::Pubcomp, id, if is_known { 0 } else { 0x92 }, ticket);
             }
-            Packet::PubComp(id) => drop(self.session.complete(id)),
+            Packet::PubComp(id) => self.session.complete(id),
             Packet::Subscribe(packet) => {
                 self.broker.deliver(&mut self.batch);
                 if packet.filters.iter().any(|(filter, options)| options.no_local && filter.starts_with("$share/")) {
                     return Err(End::Fault(Fault::protocol("No Local on a shared subscription"))); // MQTT-3.8.3-4
                 }
-                self.subscribing = Some(Box::new(Subscribing { packet, codes: Vec::new() }));
+                self.subscribing = Some(Box::new(Subscribing { packet, codes: Vec::new(), ticket: Ticket::NONE }));
                 self.go_on_subscribing();
             }
             Packet::Unsubscribe(packet_id, filters) => {
                 self.broker.deliver(&mut self.batch);
-                let status = self.broker.unsubscribe(&self.session, &filters);
+                let (status, ticket) = self.broker.unsubscribe(&self.session, &filters);
+                let mut packet = BytesMut::new();
                 if self.version == Version::V5 {
                     let (properties, reason_string) = (Vec::new(), None);
                     let ack = v5::UnsubscribeAck { packet_id, properties, reason_string, status };
-                    encode::v5(&mut self.output, v5::Packet::UnsubscribeAck(ack));
+                    encode::v5(&mut packet, v5::Packet::UnsubscribeAck(ack));
                 } else {
-                    encode::v3(&mut self.output, v3::Packet::UnsubscribeAck { packet_id });
+                    encode::v3(&mut packet, v3::Packet::UnsubscribeAck { packet_id });
                 }
+                self.send_after(ticket, packet, Hold::Alone);
             }
             Packet::Ping if self.version == Version::V5 => encode::v5(&mut self.output, v5::Packet::PingResponse),
             Packet::Ping => encode::v3(&mut self.output, v3::Packet::PingResponse),
@@ -64,7 +87,7 @@ impl<R, W> Connection<R, W> {
         Ok(())
     }
 
-    fn publish(&mut self, publish: &Publish<'_>, arena: &mut BytesMut) -> Result<(), Fault> {
+    fn publish(&mut self, publish: &Publish<'_>, turn: &mut Turn) -> Result<(), Fault> {
         let named;
         let topic = match publish.properties.topic_alias {
             None => publish.topic,
@@ -83,10 +106,11 @@ impl<R, W> Connection<R, W> {
             let most = if v5 { usize::from(self.limits.receive_maximum) } else { usize::MAX };
             match self.session.receive(id, most) {
                 None => return Err(Fault::RECEIVE_MAXIMUM),
-                Some(true) => {}
+                Some((true, ticket)) => turn.ticket = turn.ticket.max(ticket),
                 // Sent again because our PUBREC got lost: it has been published (MQTT-4.3.3-10).
-                Some(false) => {
-                    self.ack(Ack::Pubrec, id, 0);
+                Some((false, ticket)) => {
+                    turn.ticket = turn.ticket.max(ticket);
+                    turn.ack(Ack::Pubrec, id, 0, None);
                     return Ok(());
                 }
             }
@@ -103,28 +127,28 @@ impl<R, W> Connection<R, W> {
         };
         let (identity, rights, presence) = (&self.identity, &self.rights, &self.presence);
         let author = Author { identity, rights, presence, is_here: true };
-        let accepted = self.broker.publish(&author, &parts, &mut self.batch, arena);
+        let accepted = self.broker.publish(&author, &parts, &mut self.batch, &mut turn.arena);
         let Some(id) = publish.packet_id else { return Ok(()) };
         let ack = if publish.qos == QoS::AtLeastOnce { Ack::Puback } else { Ack::Pubrec };
         match accepted {
-            Accepted::Delivered => self.ack(ack, id, 0),
-            Accepted::NoSubscriber => self.ack(ack, id, 0x10),
-            Accepted::NotAuthorized => self.refuse(ack, id, 0x87, None),
+            Accepted::Delivered => turn.ack(ack, id, 0, None),
+            Accepted::NoSubscriber => turn.ack(ack, id, 0x10, None),
+            Accepted::NotAuthorized => self.refuse(ack, id, 0x87, None, turn),
             Accepted::Quota(reason) => {
                 let reason = Some(&reason[..]).filter(|_| self.problem_info);
-                self.refuse(ack, id, 0x97, reason);
+                self.refuse(ack, id, 0x97, reason, turn);
             }
         }
         Ok(())
     }
 
     /// Acknowledges a publish with an error; MQTT 3 has none, and is told nothing.
-    fn refuse(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>) {
+    fn refuse(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>, turn: &mut Turn) {
         // With an error in PUBREC the exchange is over (MQTT 5, 4.3.3); MQTT 3 goes on as ever.
         if self.version == Version::V5 && matches!(ack, Ack::Pubrec) {
             self.session.release(id);
         }
-        encode::ack(&mut self.output, ack, id, code, reason, self.version);
+        turn.ack(ack, id, code, reason);
     }
 
     /// The topic behind an alias (MQTT 5, 3.3.2.3.4), after `topic`, if there is one, has become it.
@@ -161,26 +185,49 @@ impl<R, W> Connection<R, W> {
         if self.broker.subscribe(&self.session, &mut subscribing) {
             self.subscribing = Some(subscribing);
         } else {
-            self.suback(subscribing.packet.packet_id, subscribing.codes);
+            let Subscribing { packet, codes, ticket } = *subscribing;
+            self.suback(packet.packet_id, codes, ticket);
         }
     }
 
-    fn suback(&mut self, packet_id: NonZeroU16, status: Vec<SubscribeAckReason>) {
+    fn suback(&mut self, packet_id: NonZeroU16, status: Vec<SubscribeAckReason>, ticket: Ticket) {
+        let mut packet = BytesMut::new();
         if self.version == Version::V5 {
             let (properties, reason_string) = (Vec::new(), None);
             let ack = v5::SubscribeAck { packet_id, properties, reason_string, status };
-            encode::v5(&mut self.output, v5::Packet::SubscribeAck(ack));
+            encode::v5(&mut packet, v5::Packet::SubscribeAck(ack));
         } else {
             let code = |reason: SubscribeAckReason| match QoS::try_from(u8::from(reason)) {
                 Ok(qos) => v3::SubscribeReturnCode::Success(qos),
                 Err(_) => v3::SubscribeReturnCode::Failure,
             };
             let status = status.into_iter().map(code).collect();
-            encode::v3(&mut self.output, v3::Packet::SubscribeAck { packet_id, status });
+            encode::v3(&mut packet, v3::Packet::SubscribeAck { packet_id, status });
         }
+        // Messages of the subscription might come first, but no client expects that.
+        self.send_after(ticket, packet, Hold::WithThoseAfter);
     }
 
-    pub(super) fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8) {
-        encode::ack(&mut self.output, ack, id, code, None, self.version);
+    /// PUBREL or PUBCOMP.
+    pub(super) fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8, ticket: Ticket) {
+        if self.is_safe(ticket) {
+            return encode::ack(&mut self.output, ack, id, code, None, self.version);
+        }
+        let mut packet = BytesMut::new();
+        encode::ack(&mut packet, ack, id, code, None, self.version);
+        self.held.hold(ticket, packet, Hold::Alone);
+    }
+
+    /// Whether what the ticket is for is safe.
+    pub(super) fn is_safe(&self, ticket: Ticket) -> bool {
+        !ticket.is_some() || self.broker.store.settled(ticket) == Some(Settled::Committed)
+    }
+
+    fn send_after(&mut self, ticket: Ticket, packet: BytesMut, how: Hold) {
+        if self.is_safe(ticket) {
+            self.output.extend_from_slice(&packet);
+        } else {
+            self.held.hold(ticket, packet, how);
+        }
     }
 }

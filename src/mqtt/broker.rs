@@ -7,7 +7,7 @@ use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
 use super::owners::Owners;
 use super::retained::Retained;
-use super::session::Session;
+use super::session::{Common, Session};
 use super::shared::Group;
 use super::topic::TopicLimits;
 use crate::access::{Access, Identity, Rights};
@@ -19,6 +19,7 @@ use crate::logging::RateLimit;
 use crate::message::{Message, NEVER, Parts, QoS};
 use crate::metrics::{AuthFailure, Drop, Metrics, SessionState, SubscriptionKind};
 use crate::route::{Batch, LANE_BITS, Route, Wait};
+use crate::store::{Store, Ticket};
 use bytes::BytesMut;
 use bytestring::ByteString;
 use dashmap::{DashMap, DashSet};
@@ -26,6 +27,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+/// Sessions and groups have numbers of 58 bits: so many of them are the start's own count. That leaves 18 for the starts.
+const EPOCH_SHIFT: u32 = 40;
 
 /// The broker, as every connection sees it.
 #[derive(Debug)]
@@ -39,6 +43,9 @@ pub struct Broker {
     pub(super) access: Arc<Access>,
     pub(super) route: Arc<Route>,
     pub(super) retained: Retained,
+    pub(super) store: Arc<Store>,
+    /// The same for its sessions.
+    pub(super) common: Arc<Common>,
     hook: Hook,
     ledger: Arc<Ledger>,
     /// Clients with a connection, by what the ledger knows them by. Its locks are the last: no other is taken under them.
@@ -48,7 +55,6 @@ pub struct Broker {
     pub(super) owners: Owners,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
-    pub(super) account: Arc<Account>,
     /// Turns of those whose CONNECT is large.
     pub(super) large_connects: Semaphore,
     /// Bytes of packets that have not come as a whole.
@@ -90,6 +96,7 @@ pub enum Accepted {
 
 impl Broker {
     /// A broker without listeners.
+    #[expect(clippy::too_many_arguments, reason = "the one place where the rooms come together")]
     #[must_use]
     pub fn new(
         limits: Limits,
@@ -99,11 +106,18 @@ impl Broker {
         route: Arc<Route>,
         ledger: Arc<Ledger>,
         hook: Hook,
+        store: Arc<Store>,
     ) -> Self {
         let limits_total = limits.queue_bytes_total;
+        let (limits, account) = (Arc::new(limits), Arc::new(Account::new(limits_total)));
+        let common = Common { limits: limits.clone(), metrics: metrics.clone(), account, store: store.clone() };
         Self {
-            retained: Retained::new(limits.retained_messages, limits.retained_bytes),
-            limits: Arc::new(limits),
+            retained: Retained::new(limits.retained_messages, limits.retained_bytes, store.clone()),
+            // Numbers of an earlier start must not come again: messages carry them, and the store.
+            keys: AtomicU64::new((store.epoch() << EPOCH_SHIFT) + 1),
+            common: Arc::new(common),
+            store,
+            limits,
             metrics,
             clock,
             access,
@@ -115,11 +129,9 @@ impl Broker {
             owners: Owners::default(),
             groups: DashMap::default(),
             deadlines: Deadlines::default(),
-            account: Arc::new(Account::new(limits_total)),
             large_connects: Semaphore::new(LARGE_CONNECTS),
             unfinished: Arc::new(Account::new(limits_total / 2)),
             unwritten: Arc::new(Account::new(limits_total / 2)),
-            keys: AtomicU64::new(1),
             rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),
         }
@@ -152,28 +164,26 @@ impl Broker {
             return Accepted::NotAuthorized;
         }
         who.rights.notice(parts.topic, parts.payload);
-        let limited;
-        let (parts, keep) = match Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload)) {
-            None | Some(Verdict::Forward) => (parts, parts.retain),
+        let (message, keep) = match Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload)) {
+            None | Some(Verdict::Forward) => (Message::build_in(arena, parts), parts.retain),
             // A start that reaches the dock late, from an offline queue or the retained store, would reach it past the
             // guard: others may have got the slot by then.
             Some(Verdict::ForwardUntil(until)) => {
-                limited = Parts { expires_at: parts.expires_at.min(until.0), ..*parts };
-                (&limited, false)
+                let limited = Parts { expires_at: parts.expires_at.min(until.0), ..*parts };
+                (Message::build_guarded_in(arena, &limited), false)
             }
             Some(Verdict::Refuse(refusal)) => {
                 self.answer(&refusal, batch);
                 return Accepted::Quota(refusal.reason);
             }
         };
-        let message = Message::build_in(arena, parts);
-        let retained = if keep { self.retain(who, &message) } else { Ok(()) };
+        let retained = if keep { self.retain(who, &message) } else { Ok(Ticket::NONE) };
         let delivered = self.route.publish(message, batch);
         match retained {
-            Err(reason) => Accepted::Quota(reason),
-            Ok(()) if delivered => Accepted::Delivered,
-            Ok(()) => Accepted::NoSubscriber,
+            Err(reason) => return Accepted::Quota(reason),
+            Ok(ticket) => batch.wait_for(ticket),
         }
+        if delivered { Accepted::Delivered } else { Accepted::NoSubscriber }
     }
 
     fn examine(&self, who: &Author<'_>, topic: Topic<'_>, payload: &[u8]) -> Verdict {
@@ -215,15 +225,19 @@ impl Broker {
         }
     }
 
-    /// Keeps a retained message, or says why not.
-    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<(), String> {
+    /// Keeps a retained message, or says why not. Before it may be said, the ticket must be settled.
+    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<Ticket, String> {
         static FULL: RateLimit = RateLimit::per_second(1);
         if !who.rights.may_retain(message.topic()) {
             self.metrics.dropped(Drop::NoStorage, 1);
             return Err("not retained: a dock's messages are retained on its own topics, not on its aircraft's".into());
         }
+        if self.store.is_failing() {
+            self.metrics.dropped(Drop::NoStorage, 1);
+            return Err("not retained: the broker's disk fails or is full".into());
+        }
         let retained = self.retained.put(message, self.clock.now_ms());
-        if let Err(full) = retained {
+        if let Err(full) = &retained {
             self.metrics.dropped(Drop::NoStorage, 1);
             self.metrics.limit_hit(full.0);
             if let Some(suppressed) = FULL.allow() {

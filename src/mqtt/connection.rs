@@ -5,14 +5,16 @@
 //! for room: that is how a fast publisher is slowed down. Packets are read and written in batches: one system call
 //! moves as many as there are.
 
-use super::account::{FAIR_SHARE, Held};
-use super::aliases::OwnAliases;
+use super::account::{self, FAIR_SHARE};
+use super::actions::Turn;
+use super::aliases::{Alias, OwnAliases};
 use super::broker::Broker;
 use super::client::Client;
 use super::connect::Hello;
 use super::encode::{self, Ack, PublishHeader};
 use super::fault::Fault;
 use super::handshake::farewell;
+use super::held::{Held, Hold};
 use super::link::{Kick, Link};
 use super::pace::Pace;
 use super::session::{Outgoing, Rest, Session};
@@ -27,6 +29,7 @@ use crate::logging::RateLimit;
 use crate::message::Message;
 use crate::metrics::{Disconnect, Version};
 use crate::route::Batch;
+use crate::store::{Settled, Ticket};
 use ahash::AHashMap;
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
@@ -46,6 +49,10 @@ const OUTPUT_TARGET: usize = 64 << 10;
 const OUTPUT_LIMIT: usize = 256 << 10;
 /// How long a message over [`FAIR_SHARE`] waits at most until it is seen whether there is room for it.
 const ROOM_CHECK: Duration = Duration::from_millis(100);
+/// When a commit has failed, how often it is asked whether it has been made good.
+const MAKE_GOOD: Duration = Duration::from_millis(250);
+/// How long the end of a connection waits for what is nearly safe to be acknowledged.
+const LAST_ACKS: Duration = Duration::from_secs(1);
 /// Packets fetched from the session at a time.
 const FETCH: usize = 64;
 /// Memory for the messages of one batch, which lives as long as the last of them: small enough for a queue that holds
@@ -98,9 +105,11 @@ pub(super) struct Connection<R, W> {
     read: R,
     write: W,
     input: BytesMut,
-    unfinished: Held,
+    unfinished: account::Held,
     pub(super) output: BytesMut,
-    unwritten: Held,
+    unwritten: account::Held,
+    /// What comes into the output when something is safe.
+    pub(super) held: Held,
     /// The most that `output` has held since its memory was last given back or it was empty.
     output_peak: usize,
     /// The client has read large output before: it may use the part of the account that those who do not read leave.
@@ -142,8 +151,8 @@ where
         link: Arc<Link>,
     ) -> Self {
         let pace = Pace::new(&who.limits, Instant::now());
-        let unfinished = Held::new(&broker.unfinished);
-        let unwritten = Held::new(&broker.unwritten);
+        let unfinished = account::Held::new(&broker.unfinished);
+        let unwritten = account::Held::new(&broker.unwritten);
         // First the version, then the rights: they are of this one or of a later one.
         let rules_version = broker.rules_version.load(Acquire);
         let rights = session.rights(&link).unwrap_or(who.rights);
@@ -166,6 +175,7 @@ where
             unfinished,
             output,
             unwritten,
+            held: Held::default(),
             output_peak: 0,
             has_read_large: false,
             room_check: None,
@@ -186,6 +196,7 @@ where
         let timer = sleep_until(self.next_check());
         tokio::pin!(timer);
         let mut waiting: Option<Waiting> = None;
+        let mut settling: Option<Waiting> = None;
         let (mut parse, mut fetch) = (!self.input.is_empty(), true);
         loop {
             if let Some(kick) = self.link.kicked() {
@@ -193,16 +204,18 @@ where
             }
             self.go_on_subscribing();
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
-            if parse && is_free && self.output.len() < OUTPUT_LIMIT {
-                match self.take_packets() {
-                    Ok(more) => parse = more,
+            if parse && is_free && self.takes_more() {
+                match self.take_turn() {
+                    Ok(more) => (parse, waiting) = more,
                     Err(end) => return end,
                 }
-                waiting = self.send_batch();
                 fetch = true;
             }
-            if fetch && self.output.len() < OUTPUT_TARGET {
+            if fetch && self.output.len() + self.held.bytes() < OUTPUT_TARGET {
                 fetch = self.fetch();
+            }
+            if settling.is_none() {
+                settling = self.held.next().map(|ticket| self.settle(ticket));
             }
             self.watch_output(timer.as_mut());
             for at in [self.paused_until, self.room_check].into_iter().flatten() {
@@ -211,7 +224,7 @@ where
                 }
             }
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
-            let readable = is_free && !parse && self.output.len() < OUTPUT_LIMIT;
+            let readable = is_free && !parse && self.takes_more();
             let writable = !self.output.is_empty();
             if readable {
                 self.input.reserve(self.next_read);
@@ -238,6 +251,11 @@ where
                     Err(error) => return End::Io(error),
                 },
                 () = wait(&mut waiting), if waiting.is_some() => waiting = self.send_batch(),
+                () = wait(&mut settling), if settling.is_some() => {
+                    settling = None;
+                    self.release_held();
+                    fetch = true;
+                }
                 // Others first.
                 () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
                 () = self.link.wake.notified() => fetch = true,
@@ -251,11 +269,60 @@ where
         }
     }
 
+    /// Whether the client may be read: it takes its answers, and they can be given.
+    fn takes_more(&self) -> bool {
+        self.output.len() < OUTPUT_LIMIT && !self.held.is_full()
+    }
+
+    /// Acts on the input, and hands what was published to the route. Says whether packets are left, and what there is to
+    /// wait for before more can be taken.
+    fn take_turn(&mut self) -> Result<(bool, Option<Waiting>), End> {
+        let mut turn = Turn::default();
+        let (left, waiting) = {
+            // That a QoS 2 message has come, and all that it brought about, is safe together or not at all: half of it
+            // would be lost, or would come twice, when it is sent again.
+            let store = self.session.is_durable().then(|| self.broker.store.clone());
+            let _scope = store.as_ref().map(|store| store.scope());
+            let left = self.take_packets(&mut turn);
+            (left, self.send_batch())
+        };
+        turn.traffic.report_received(&self.broker.metrics);
+        let ticket = turn.ticket.max(self.batch.take_ticket());
+        if self.is_safe(ticket) && !self.held.has_acks() {
+            for ack in &turn.acks {
+                ack.encode(&mut self.output, self.version);
+            }
+        } else {
+            for ack in turn.acks {
+                self.held.hold_ack(ticket, ack);
+            }
+        }
+        left.map(|left| (left, waiting))
+    }
+
+    /// Waits until something comes of a ticket; if it has failed, a while until it may have been made good.
+    fn settle(&self, ticket: Ticket) -> Waiting {
+        let store = self.broker.store.clone();
+        if store.settled(ticket) == Some(Settled::Failed) {
+            return Box::pin(tokio::time::sleep(MAKE_GOOD));
+        }
+        Box::pin(async move {
+            let _settled = store.settle(ticket).await;
+        })
+    }
+
+    /// Moves into the output what has become safe.
+    fn release_held(&mut self) {
+        let (store, session) = (&self.broker.store, &self.session);
+        self.held.release(store, &mut self.output, self.version, |refused| {
+            let _released = session.release(refused);
+        });
+        self.note_output();
+    }
+
     /// Acts on the whole packets in the input. Says whether some are left, for which there was no room.
-    fn take_packets(&mut self) -> Result<bool, End> {
+    fn take_packets(&mut self, turn: &mut Turn) -> Result<bool, End> {
         let input = std::mem::take(&mut self.input);
-        let mut traffic = Traffic::default();
-        let mut arena = BytesMut::new();
         let (mut at, mut left) = (0, false);
         let max_size = self.limits.max_packet_size as usize;
         let rules_version = self.broker.rules_version.load(Acquire);
@@ -271,8 +338,8 @@ where
                 Ok(None) => break Ok(()),
                 Err(fault) => break Err(End::Fault(fault)),
             };
-            let is_held = self.batch.is_pressed() || self.subscribing.is_some() || self.paused_until.is_some();
-            if is_held || self.output.len() >= OUTPUT_LIMIT {
+            let waits = self.batch.is_pressed() || self.subscribing.is_some() || self.paused_until.is_some();
+            if waits || !self.takes_more() {
                 left = true;
                 break Ok(());
             }
@@ -283,17 +350,16 @@ where
             }
             // A message is at most so much larger than its packet: one allocation serves several small ones.
             let room = length + Message::OVERHEAD;
-            if arena.capacity() < room {
+            if turn.arena.capacity() < room {
                 let all = input.len() - at + room;
-                arena = BytesMut::with_capacity(all.min(ARENA).max(room));
+                turn.arena = BytesMut::with_capacity(all.min(ARENA).max(room));
             }
             let user_properties = self.limits.user_properties;
             let packet = wire::decode(frame, self.version, user_properties).map_err(End::Fault);
-            if let Err(end) = packet.and_then(|packet| self.act(packet, &mut traffic, &mut arena)) {
+            if let Err(end) = packet.and_then(|packet| self.act(packet, turn)) {
                 break Err(end);
             }
         };
-        traffic.report_received(&self.broker.metrics);
         self.input = input;
         self.input.advance(at);
         if self.input.is_empty() && self.input.capacity() > 4 * self.next_read {
@@ -327,26 +393,40 @@ where
         let mut traffic = Traffic::default();
         for outgoing in fetched {
             match outgoing {
-                Outgoing::Release(id) => self.ack(Ack::Pubrel, id, 0),
-                Outgoing::Publish(delivery, packet_id, dup) => {
+                Outgoing::Release(id, ticket) => self.ack(Ack::Pubrel, id, 0, ticket),
+                Outgoing::Publish { delivery, packet_id, dup, ticket } => {
                     traffic.count(delivery.qos, delivery.message.payload().len());
+                    let is_held = self.held.blocks_messages() || !self.is_safe(ticket);
                     let header = PublishHeader {
                         qos: delivery.qos,
                         packet_id,
                         dup,
                         retain: delivery.retain,
                         subscription_ids: delivery.ids.as_slice(),
-                        alias: self.own_aliases.of(&delivery.message),
+                        // What is held may be overtaken by what would use its alias.
+                        alias: if is_held { Alias::None } else { self.own_aliases.of(&delivery.message) },
                     };
-                    encode::publish(&mut self.output, &delivery.message, &header, self.version, now_ms);
+                    if is_held {
+                        let mut packet = BytesMut::new();
+                        encode::publish(&mut packet, &delivery.message, &header, self.version, now_ms);
+                        let is_guarded = delivery.message.is_guarded();
+                        self.held.hold(ticket, packet, if is_guarded { Hold::AsLongAsItHelps } else { Hold::Alone });
+                    } else {
+                        encode::publish(&mut self.output, &delivery.message, &header, self.version, now_ms);
+                    }
                 }
             }
         }
         traffic.report_sent(&self.broker.metrics);
-        self.output_peak = self.output_peak.max(self.output.len());
-        self.unwritten.settle(self.output_peak);
+        self.note_output();
         self.room_check = (rest == Rest::TooLarge).then(|| Instant::now() + ROOM_CHECK);
         rest == Rest::More
+    }
+
+    /// Takes it into account that there may be more output.
+    fn note_output(&mut self) {
+        self.output_peak = self.output_peak.max(self.output.len() + self.held.bytes());
+        self.unwritten.settle(self.output_peak);
     }
 
     fn have_read(&mut self, bytes: usize) {
@@ -370,7 +450,7 @@ where
             self.output_peak = self.output.len();
             self.has_read_large = true;
         } else if self.output.is_empty() {
-            self.output_peak = 0;
+            self.output_peak = self.held.bytes();
         }
         self.unwritten.settle(self.output_peak);
         if self.output.is_empty() && bytes < READ_MIN && self.output.capacity() > 4 * READ_MIN {
@@ -448,6 +528,16 @@ where
         self.broker.metrics.disconnected(self.version, why);
 
         self.broker.send_all(&mut self.batch).await;
+        if matches!(end, End::Fault(_) | End::Kicked(_) | End::KeepAlive) {
+            // What is nearly safe need not be sent again.
+            let settled = async {
+                while let Some(ticket) = self.held.next() {
+                    self.settle(ticket).await;
+                    self.release_held();
+                }
+            };
+            let _in_time = tokio::time::timeout(LAST_ACKS, settled).await;
+        }
         let how = match end {
             End::Client { expiry_ms, with_will: false } => Ending::Graceful { expiry_ms },
             End::Client { expiry_ms, with_will: true } => Ending::WithWill { expiry_ms },

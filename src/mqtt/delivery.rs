@@ -15,12 +15,28 @@ pub(super) struct Delivery {
     pub(super) ids: Ids,
     /// The shared group that chose this session.
     pub(super) group: Option<Arc<Group>>,
-    /// Place in its queue; see there.
-    pub(super) number: u32,
+    /// Place among all that its session gets.
+    pub(super) number: Number,
     /// QoS of this delivery: the lower of publish and subscription.
     pub(super) qos: QoS,
     /// RETAIN flag of this delivery.
     pub(super) retain: bool,
+}
+
+/// The place of a message among all that a session gets: 48 bits, which a session never uses up, in six bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Number([u8; 6]);
+
+impl Number {
+    pub(super) fn new(number: u64) -> Self {
+        let [a, b, c, d, e, f, ..] = number.to_le_bytes();
+        Self([a, b, c, d, e, f])
+    }
+
+    pub(super) fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
 }
 
 /// Subscription identifiers (MQTT 5, 3.3.2.3.8); most have none, most others one.
@@ -34,7 +50,7 @@ pub(super) enum Ids {
 impl Delivery {
     /// A delivery without subscription.
     pub(super) fn new(message: Message, qos: QoS) -> Self {
-        Self { message, ids: Ids::Few(None), group: None, number: 0, qos, retain: false }
+        Self { message, ids: Ids::Few(None), group: None, number: Number::default(), qos, retain: false }
     }
 
     /// What `matching` subscriptions of a client ask for, all together: the highest QoS, every identifier
@@ -64,6 +80,15 @@ impl Ids {
             (ids, None) => ids,
             (Self::Few(None), id) => Self::Few(id),
             (ids, Some(id)) => Self::Many(ids.as_slice().iter().copied().chain([id]).collect()),
+        }
+    }
+
+    /// These identifiers.
+    pub(super) fn of(ids: &[NonZeroU32]) -> Self {
+        match ids {
+            [] => Self::Few(None),
+            [id] => Self::Few(Some(*id)),
+            many => Self::Many(many.into()),
         }
     }
 
@@ -104,6 +129,13 @@ mod tests {
         assert!(!delivery.retain);
         assert_eq!(Delivery::of(&message, &matching, true).unwrap().ids.as_slice(), [id(3)]);
         assert!(Delivery::of(&message, &matching[2..], true).is_none());
+    }
+
+    #[test]
+    fn a_number_has_48_bits() {
+        for number in [0, 1, 0x1234_5678_9abc, (1 << 48) - 1] {
+            assert_eq!(Number::new(number).get(), number);
+        }
     }
 
     #[test]

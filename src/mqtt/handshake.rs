@@ -68,6 +68,11 @@ where
         let broker = broker.clone();
         tokio::spawn(async move { broker.publish_will(&session, will).await });
     }
+    if joined.ticket.is_some() {
+        // That a session begins anew, or that there is one, must still be so after a crash. If it cannot be made safe now, the
+        // session serves its client all the same.
+        let _settled = broker.store.settle(joined.ticket).await;
+    }
     let version = hello.terms.version;
     broker.metrics.connected(version);
     tracing::debug!(%peer, client = &hello.client_id[..], protocol = version.as_str(), "connected");

@@ -3,7 +3,7 @@
 //! Packet identifiers are given out one after the other, so that a ring of slots serves for everything: look-up by
 //! identifier, acknowledgements in any order, and redelivery in the order of the first sending (MQTT-4.6.0-1).
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Number};
 use super::queue::TooLarge;
 use crate::message::QoS;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ enum Slot {
     /// PUBLISH is out: PUBACK or PUBREC is due.
     Sent(Delivery),
     /// PUBREL is out: PUBCOMP is due.
-    Released,
+    Released(Number),
     /// Done; waits for the slots before it to be done.
     Done,
 }
@@ -29,16 +29,25 @@ pub(super) enum Resend {
     /// The PUBLISH, with DUP.
     Publish(NonZeroU16, Delivery),
     /// The PUBREL.
-    Release(NonZeroU16),
+    Release(NonZeroU16, Number),
+}
+
+/// What was noted of a message in flight.
+#[derive(Debug)]
+pub(super) enum Noted {
+    /// PUBLISH was sent.
+    Sent(Delivery),
+    /// PUBREL was sent, or was to be.
+    Released(Number),
 }
 
 /// What to do about a PUBREC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
     /// Send PUBREL.
-    Release,
+    Release(Number),
     /// The client refused the message: nothing more to do (MQTT 5, 4.3.3).
-    Refused,
+    Refused(Number),
     /// No such message: PUBREL with 0x92.
     Unknown,
 }
@@ -82,42 +91,38 @@ impl InFlight {
         self.identifier(self.slots.len() - 1)
     }
 
-    /// Takes a PUBACK; whether there was such a message.
-    pub(super) fn acknowledge(&mut self, id: NonZeroU16) -> bool {
-        match self.slot(id) {
-            Some(Slot::Sent(Delivery { qos: QoS::AtLeastOnce, .. })) => self.advance(id, Slot::Done),
-            _ => return false,
-        }
+    /// Takes a PUBACK; the message, if there was such a one.
+    pub(super) fn acknowledge(&mut self, id: NonZeroU16) -> Option<Number> {
+        let Some(Slot::Sent(Delivery { qos: QoS::AtLeastOnce, number, .. })) = self.slot(id) else { return None };
+        let number = *number;
+        self.advance(id, Slot::Done);
         self.done();
-        true
+        Some(number)
     }
 
     /// Takes a PUBREC with its reason code.
     pub(super) fn received(&mut self, id: NonZeroU16, code: u8) -> Received {
-        let answer = match self.slot(id) {
-            Some(Slot::Sent(Delivery { qos: QoS::ExactlyOnce, .. })) if code < 0x80 => {
-                self.advance(id, Slot::Released);
-                return Received::Release;
-            }
-            Some(Slot::Sent(Delivery { qos: QoS::ExactlyOnce, .. })) => {
-                self.advance(id, Slot::Done);
-                Received::Refused
-            }
-            Some(Slot::Released) => return Received::Release,
+        let number = match self.slot(id) {
+            Some(Slot::Sent(Delivery { qos: QoS::ExactlyOnce, number, .. })) => *number,
+            Some(Slot::Released(number)) => return Received::Release(*number),
             _ => return Received::Unknown,
         };
+        if code < 0x80 {
+            self.advance(id, Slot::Released(number));
+            return Received::Release(number);
+        }
+        self.advance(id, Slot::Done);
         self.done();
-        answer
+        Received::Refused(number)
     }
 
-    /// Takes a PUBCOMP; whether there was such a message.
-    pub(super) fn complete(&mut self, id: NonZeroU16) -> bool {
-        match self.slot(id) {
-            Some(Slot::Released) => self.advance(id, Slot::Done),
-            _ => return false,
-        }
+    /// Takes a PUBCOMP; the message, if there was such a one.
+    pub(super) fn complete(&mut self, id: NonZeroU16) -> Option<Number> {
+        let Some(Slot::Released(number)) = self.slot(id) else { return None };
+        let number = *number;
+        self.advance(id, Slot::Done);
         self.done();
-        true
+        Some(number)
     }
 
     /// A new connection: everything is to be sent again (MQTT-4.4.0-1).
@@ -134,7 +139,7 @@ impl InFlight {
             let resend = match &self.slots[at] {
                 Slot::Sent(delivery) if delivery.message.size() > largest => return Err(TooLarge),
                 Slot::Sent(delivery) => Resend::Publish(id, delivery.clone()),
-                Slot::Released => Resend::Release(id),
+                Slot::Released(number) => Resend::Release(id, *number),
                 Slot::Done => {
                     self.resend_at += 1;
                     continue;
@@ -151,6 +156,45 @@ impl InFlight {
     pub(super) fn discard(&mut self, id: NonZeroU16) {
         self.advance(id, Slot::Done);
         self.done();
+    }
+
+    /// Takes up what was in flight when the broker ended: the messages with their packet identifiers, and those that may
+    /// have been sent under identifiers that nobody noted.
+    pub(super) fn restored(mut noted: Vec<(NonZeroU16, Noted)>, unnoted: Vec<Delivery>) -> Self {
+        let mut inflight = Self::default();
+        noted.sort_unstable_by_key(|(id, _)| *id);
+        // Identifiers go round: they begin after the widest gap.
+        let gap = |at: usize| {
+            let (id, before) = (noted[at].0.get(), noted[(at + noted.len() - 1) % noted.len()].0.get());
+            (usize::from(id) + IDENTIFIERS - usize::from(before) - 1) % IDENTIFIERS
+        };
+        if let Some(first) = (0..noted.len()).max_by_key(|&at| gap(at)) {
+            noted.rotate_left(first);
+            inflight.first = usize::from(noted[0].0.get()) - 1;
+        }
+        for (id, noted) in noted {
+            while inflight.identifier(inflight.slots.len()) != id {
+                inflight.slots.push_back(Slot::Done);
+            }
+            match noted {
+                Noted::Released(number) => inflight.slots.push_back(Slot::Released(number)),
+                Noted::Sent(delivery) => drop(inflight.send(delivery)),
+            }
+        }
+        for delivery in unnoted {
+            inflight.send(delivery);
+        }
+        inflight.reconnected();
+        inflight
+    }
+
+    /// The messages that wait for PUBACK, with their packet identifiers.
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = (NonZeroU16, &Delivery)> {
+        let sent = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot {
+            Slot::Sent(delivery) if delivery.qos != QoS::ExactlyOnce => Some((at, delivery)),
+            _ => None,
+        });
+        sent.map(|(at, delivery)| (self.identifier(at), delivery))
     }
 
     /// Takes out what another client may get instead: not QoS 2, of which this one may have taken delivery already
@@ -219,8 +263,8 @@ mod tests {
         let mut inflight = InFlight::default();
         let ids: Vec<_> = (0..5).map(|_| inflight.send(delivery(QoS::AtLeastOnce))).collect();
         for id in [ids[3], ids[0], ids[4], ids[1], ids[2]] {
-            assert!(inflight.acknowledge(id));
-            assert!(!inflight.acknowledge(id), "only once");
+            assert!(inflight.acknowledge(id).is_some());
+            assert!(inflight.acknowledge(id).is_none(), "only once");
         }
         assert!(inflight.slots.is_empty() && inflight.outstanding == 0);
     }
@@ -233,7 +277,7 @@ mod tests {
             let id = inflight.send(delivery(QoS::AtLeastOnce));
             assert_eq!(id.get(), if last == 65_535 { 1 } else { last + 1 });
             last = id.get();
-            assert!(inflight.acknowledge(id));
+            assert!(inflight.acknowledge(id).is_some());
         }
     }
 
@@ -244,11 +288,11 @@ mod tests {
         let mut sent = 0;
         while inflight.has_room(2, usize::MAX) {
             let id = inflight.send(delivery(QoS::AtLeastOnce));
-            assert!(inflight.acknowledge(id));
+            assert!(inflight.acknowledge(id).is_some());
             sent += 1;
         }
         assert!((1..100).contains(&sent));
-        assert!(inflight.acknowledge(stuck) && inflight.has_room(2, usize::MAX));
+        assert!(inflight.acknowledge(stuck).is_some() && inflight.has_room(2, usize::MAX));
     }
 
     #[test]
@@ -265,12 +309,13 @@ mod tests {
     fn qos_2_goes_through_its_four_steps_and_refusal_ends_it() {
         let mut inflight = InFlight::default();
         let (a, b) = (inflight.send(delivery(QoS::ExactlyOnce)), inflight.send(delivery(QoS::ExactlyOnce)));
-        assert!(!inflight.acknowledge(a), "PUBACK is not for QoS 2");
-        assert!(!inflight.complete(a), "PUBCOMP before PUBREC");
-        assert_eq!(inflight.received(a, 0), Received::Release);
-        assert_eq!(inflight.received(a, 0), Received::Release, "a repeated PUBREC");
-        assert!(inflight.complete(a));
-        assert_eq!(inflight.received(b, 0x97), Received::Refused);
+        assert!(inflight.acknowledge(a).is_none(), "PUBACK is not for QoS 2");
+        assert!(inflight.complete(a).is_none(), "PUBCOMP before PUBREC");
+        let release = Received::Release(Number::default());
+        assert_eq!(inflight.received(a, 0), release);
+        assert_eq!(inflight.received(a, 0), release, "a repeated PUBREC");
+        assert!(inflight.complete(a).is_some());
+        assert_eq!(inflight.received(b, 0x97), Received::Refused(Number::default()));
         assert_eq!(inflight.received(b, 0), Received::Unknown);
         assert!(inflight.slots.is_empty());
     }
@@ -283,14 +328,43 @@ mod tests {
         inflight.reconnected();
         assert!(!inflight.has_room(10, usize::MAX), "nothing new before the old");
         assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Publish(id, _)) if id == ids[0]));
-        assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Release(id)) if id == ids[1]));
+        assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Release(id, _)) if id == ids[1]));
         assert!(inflight.resend_next(2, usize::MAX).unwrap().is_none(), "the window is full");
-        assert!(inflight.complete(ids[1]));
+        assert!(inflight.complete(ids[1]).is_some());
         assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Publish(id, _)) if id == ids[2]));
-        assert_eq!(inflight.received(ids[0], 0), Received::Release);
-        assert!(inflight.complete(ids[0]));
+        assert_eq!(inflight.received(ids[0], 0), Received::Release(Number::default()));
+        assert!(inflight.complete(ids[0]).is_some());
         assert!(matches!(inflight.resend_next(2, usize::MAX).unwrap(), Some(Resend::Publish(id, _)) if id == ids[3]));
         assert!(inflight.resend_next(2, usize::MAX).unwrap().is_none());
         assert_eq!(inflight.received(id(77), 0), Received::Unknown);
+    }
+
+    #[test]
+    fn what_was_noted_is_sent_again_under_the_same_identifiers_also_around_the_last_one() {
+        for first in [1_u16, 9, 65_533] {
+            let ids: Vec<_> =
+                (0..6).map(|n| id((u32::from(first) - 1 + n * 3).rem_euclid(65_535) as u16 + 1)).collect();
+            let noted = |n: usize| match n % 2 {
+                0 => Noted::Sent(delivery(QoS::ExactlyOnce)),
+                _ => Noted::Released(Number::new(n as u64)),
+            };
+            // In any order: they come by their numbers.
+            let order = [3, 0, 5, 1, 4, 2];
+            let saved = order.map(|n| (ids[n], noted(n)));
+            let mut inflight = InFlight::restored(saved.into(), vec![delivery(QoS::AtLeastOnce)]);
+            for (n, wanted) in ids.iter().enumerate() {
+                match inflight.resend_next(100, usize::MAX).unwrap() {
+                    Some(Resend::Publish(id, _)) => assert_eq!((n % 2, id), (0, *wanted)),
+                    Some(Resend::Release(id, number)) => assert_eq!((number.get(), id), (n as u64, *wanted)),
+                    None => panic!("{n} is not sent again"),
+                }
+            }
+            let Some(Resend::Publish(unnoted, _)) = inflight.resend_next(100, usize::MAX).unwrap() else { panic!() };
+            assert_eq!(unnoted.get() % 65_535, (ids[5].get() + 1) % 65_535);
+            assert!(inflight.acknowledge(unnoted).is_some());
+            assert_eq!(inflight.received(ids[0], 0), Received::Release(Number::default()));
+            assert_eq!(inflight.complete(ids[1]), Some(Number::new(1)));
+            assert!(inflight.complete(id(ids[1].get() % 65_535 + 1)).is_none(), "none in a gap");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! `connect`, and hands each packet to its `actions`; a publish goes to the `broker`: access, hook, `retained` store,
 //! route. That ends in `session`s, where a connection fetches what it has to write, with `encode`. `sessions` is the
 //! life of sessions and wills, `owners` whose they are, `subscriptions` what clients subscribe to, `recheck` what new
-//! access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements.
+//! access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements, `held` what
+//! must not be sent before something is safe, `restore` how sessions come back after a restart.
 
 mod account;
 mod actions;
@@ -18,6 +19,7 @@ mod delivery;
 mod encode;
 mod fault;
 mod handshake;
+mod held;
 mod inflight;
 mod link;
 pub mod listener;
@@ -26,6 +28,7 @@ mod pace;
 mod properties;
 mod queue;
 mod recheck;
+mod restore;
 mod retained;
 mod session;
 mod sessions;

@@ -23,8 +23,6 @@ pub(super) struct Queue {
     fleeting: VecDeque<Delivery>,
     /// QoS 1 and 2.
     lasting: VecDeque<Delivery>,
-    /// Of the last message; it wraps around, which no queue is long enough to notice.
-    number: u32,
     bytes: usize,
 }
 
@@ -49,11 +47,9 @@ impl Queue {
         delivery.message.size() + OVERHEAD
     }
 
-    /// Adds a message at the end.
-    pub(super) fn push(&mut self, mut delivery: Delivery) {
+    /// Adds a message at the end: its number is higher than that of any other.
+    pub(super) fn push(&mut self, delivery: Delivery) {
         self.bytes += Self::cost(&delivery);
-        self.number = self.number.wrapping_add(1);
-        delivery.number = self.number;
         let place = if delivery.qos == QoS::AtMostOnce { &mut self.fleeting } else { &mut self.lasting };
         place.push_back(delivery);
     }
@@ -61,11 +57,11 @@ impl Queue {
     /// Takes the first message; while the window is closed, the first of QoS 0. One of more than `largest` bytes stays,
     /// and those behind it wait.
     pub(super) fn pop(&mut self, window_open: bool, largest: usize) -> Result<Option<Delivery>, TooLarge> {
-        let age = |delivery: &Delivery| self.number.wrapping_sub(delivery.number);
-        let lasting = self.lasting.front().filter(|_| window_open).map(age);
-        let fleeting = self.fleeting.front().map(age);
+        let number = |delivery: &Delivery| delivery.number.get();
+        let lasting = self.lasting.front().filter(|_| window_open).map(number);
+        let fleeting = self.fleeting.front().map(number);
         let place = match (lasting, fleeting) {
-            (Some(lasting), Some(fleeting)) if lasting > fleeting => &mut self.lasting,
+            (Some(lasting), Some(fleeting)) if lasting < fleeting => &mut self.lasting,
             (_, Some(_)) => &mut self.fleeting,
             (Some(_), None) => &mut self.lasting,
             (None, None) => return Ok(None),
@@ -85,11 +81,11 @@ impl Queue {
         dropped.len()
     }
 
-    /// Drops what `keep` does not want to keep, and says how many messages that were.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> usize {
+    /// Keeps what `keep` says, and says how many messages that were not.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> usize {
         let before = self.len();
-        self.fleeting.retain(&keep);
-        self.lasting.retain(&keep);
+        self.fleeting.retain(&mut keep);
+        self.lasting.retain(&mut keep);
         self.bytes = self.fleeting.iter().chain(&self.lasting).map(Self::cost).sum();
         before - self.len()
     }
@@ -104,12 +100,19 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::message::{Message, NEVER, Parts};
+    use crate::mqtt::delivery::Number;
 
     fn delivery(qos: QoS, payload: &str) -> Delivery {
         let (retain, publisher, expires_at) = (false, 1, NEVER);
         let payload = payload.as_bytes();
         let parts = Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload };
         Delivery::new(Message::new(&parts), qos)
+    }
+
+    fn fill(queue: &mut Queue, messages: &[(QoS, &str)]) {
+        for (number, (qos, payload)) in (0..).zip(messages) {
+            queue.push(Delivery { number: Number::new(number), ..delivery(*qos, payload) });
+        }
     }
 
     fn pop(queue: &mut Queue, window_open: bool) -> Option<String> {
@@ -120,10 +123,8 @@ mod tests {
     #[test]
     fn messages_leave_in_their_order_and_qos_0_passes_a_closed_window() {
         let mut queue = Queue::default();
-        for (qos, payload) in [(QoS::AtMostOnce, "a"), (QoS::AtLeastOnce, "b"), (QoS::AtMostOnce, "c")] {
-            queue.push(delivery(qos, payload));
-        }
-        queue.push(delivery(QoS::ExactlyOnce, "d"));
+        let lasting = [(QoS::AtLeastOnce, "b"), (QoS::AtMostOnce, "c"), (QoS::ExactlyOnce, "d")];
+        fill(&mut queue, &[&[(QoS::AtMostOnce, "a")], &lasting[..]].concat());
         assert_eq!(pop(&mut queue, true).unwrap(), "a");
         assert_eq!(pop(&mut queue, false).unwrap(), "c");
         assert_eq!(pop(&mut queue, false), None);
@@ -136,9 +137,7 @@ mod tests {
     fn a_message_over_the_bound_stays_and_holds_back_those_behind_it() {
         let mut queue = Queue::default();
         let large = "x".repeat(1000);
-        for (qos, payload) in [(QoS::AtLeastOnce, &large[..]), (QoS::AtMostOnce, "a"), (QoS::AtLeastOnce, "b")] {
-            queue.push(delivery(qos, payload));
-        }
+        fill(&mut queue, &[(QoS::AtLeastOnce, &large), (QoS::AtMostOnce, "a"), (QoS::AtLeastOnce, "b")]);
         let bytes = queue.bytes();
         assert_eq!(queue.pop(true, 999).unwrap_err(), TooLarge);
         assert_eq!((queue.len(), queue.bytes()), (3, bytes));
@@ -152,9 +151,7 @@ mod tests {
     #[test]
     fn dropping_qos_0_keeps_the_account() {
         let mut queue = Queue::default();
-        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
-            queue.push(delivery(qos, "x"));
-        }
+        fill(&mut queue, &[(QoS::AtMostOnce, "x"), (QoS::AtLeastOnce, "x"), (QoS::AtMostOnce, "x")]);
         assert_eq!((queue.drop_fleeting(), queue.len()), (2, 1));
         assert!(pop(&mut queue, true).is_some());
         assert_eq!(queue.bytes(), 0);

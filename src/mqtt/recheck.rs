@@ -43,12 +43,13 @@ impl Broker {
             if standing != Standing::Good {
                 // Who must not speak any more must not speak by its will either.
                 state.terms.will = None;
+                session.forget_will();
                 if let Some(link) = &state.link {
                     link.kick(Kick::NotAuthorized);
                 }
             }
             let subscriptions: Vec<_> = state.subscriptions.iter().map(|(f, own)| (f.clone(), own.clone())).collect();
-            let dropped = state.drop_unreadable();
+            let dropped = session.drop_unreadable(&mut state);
             session.settle(&mut state);
             (subscriptions, dropped)
         };

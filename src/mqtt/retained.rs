@@ -2,8 +2,10 @@
 
 use crate::message::Message;
 use crate::metrics::Limit;
+use crate::store::{self, Ticket};
 use crate::tree::TopicTree;
 use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// The last retained message of every topic that has one.
 #[derive(Debug)]
@@ -11,6 +13,8 @@ pub(super) struct Retained {
     store: RwLock<Store>,
     max_messages: usize,
     max_bytes: usize,
+    /// Told of every change under the lock, so that it hears of them in their order.
+    disk: Arc<store::Store>,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +31,13 @@ const NODE: usize = 400;
 const SWEEP_MS: u64 = 1000;
 
 impl Store {
-    fn sweep(&mut self, now_ms: u64) {
+    fn remove(&mut self, topic: &str) -> Option<Message> {
+        let removed = self.tree.remove(topic)?;
+        self.bytes -= removed.size();
+        Some(removed)
+    }
+
+    fn sweep(&mut self, now_ms: u64, disk: &store::Store) {
         self.swept_ms = now_ms;
         let mut expired = Vec::new();
         self.tree.for_each(|message| {
@@ -36,8 +46,8 @@ impl Store {
             }
         });
         for message in expired {
-            self.tree.remove(message.topic());
-            self.bytes -= message.size();
+            self.remove(message.topic());
+            disk.unretain(message.topic());
         }
     }
 }
@@ -50,23 +60,38 @@ pub(super) struct Full(pub(super) Limit);
 impl Retained {
     /// An empty store with its bounds.
     #[must_use]
-    pub(super) fn new(max_messages: usize, max_bytes: usize) -> Self {
-        Self { store: RwLock::default(), max_messages, max_bytes }
+    pub(super) fn new(max_messages: usize, max_bytes: usize, disk: Arc<store::Store>) -> Self {
+        Self { store: RwLock::default(), max_messages, max_bytes, disk }
     }
 
-    /// Keeps a message in place of the one before; an empty payload removes that one (MQTT-3.3.1-6).
+    /// Takes up what was there before a restart, whatever the limits are now.
+    pub(super) fn restore(&self, messages: Vec<Message>, now_ms: u64) {
+        let mut store = self.store.write();
+        for message in messages {
+            if message.expires_at() <= now_ms {
+                self.disk.unretain(message.topic());
+                continue;
+            }
+            store.bytes += message.size();
+            let topic = message.topic().to_owned();
+            store.tree.insert(&topic, message);
+        }
+    }
+
+    /// Keeps a message in place of the one before; an empty payload removes that one (MQTT-3.3.1-6). It is not to be said
+    /// before the ticket is settled.
     ///
     /// # Errors
     /// [`Full`] if there is no room; what was retained before stays.
-    pub(super) fn put(&self, message: &Message, now_ms: u64) -> Result<(), Full> {
+    pub(super) fn put(&self, message: &Message, now_ms: u64) -> Result<Ticket, Full> {
         let mut store = self.store.write();
         let topic = message.topic();
-        let before = store.tree.get(topic).map(Message::size);
         if message.payload().is_empty() {
-            store.tree.remove(topic);
-            store.bytes -= before.unwrap_or(0);
-            return Ok(());
+            // Also where nothing is: it may just have been removed, and not be safe yet.
+            store.remove(topic);
+            return Ok(self.disk.unretain(topic));
         }
+        let before = store.tree.get(topic).map(Message::size);
         let room = |store: &Store| {
             let bytes = store.bytes - before.unwrap_or(0) + message.size() + store.tree.nodes() * NODE;
             if bytes > self.max_bytes {
@@ -78,15 +103,17 @@ impl Retained {
             }
         };
         if room(&store).is_err() && store.swept_ms + SWEEP_MS <= now_ms {
-            store.sweep(now_ms);
+            store.sweep(now_ms, &self.disk);
         }
         room(&store)?;
         // Counted anew: what was there before may just have been swept.
-        if let Some(before) = store.tree.insert(topic, message.detached()) {
+        let kept = message.detached();
+        let ticket = self.disk.retain(&kept);
+        if let Some(before) = store.tree.insert(topic, kept) {
             store.bytes -= before.size();
         }
         store.bytes += message.size();
-        Ok(())
+        Ok(ticket)
     }
 
     /// The messages whose topics match `filter`, except for expired ones, which are removed.
@@ -98,8 +125,8 @@ impl Retained {
             let mut store = self.store.write();
             for message in found.extract_if(.., |message| message.expires_at() <= now_ms) {
                 if store.tree.get(message.topic()).is_some_and(|stored| stored.is_same(&message)) {
-                    store.tree.remove(message.topic());
-                    store.bytes -= message.size();
+                    store.remove(message.topic());
+                    self.disk.unretain(message.topic());
                 }
             }
         }
@@ -126,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_last_message_stays_and_an_empty_one_removes_it() {
-        let retained = Retained::new(10, 10_000);
+        let retained = Retained::new(10, 10_000, store::Store::none());
         retained.put(&message("a/b", b"1", NEVER), 0).unwrap();
         retained.put(&message("a/b", b"2", NEVER), 0).unwrap();
         assert_eq!(retained.matching("a/+", 0)[0].payload(), b"2");
@@ -136,7 +163,7 @@ mod tests {
 
     #[test]
     fn expired_messages_are_neither_found_nor_kept() {
-        let retained = Retained::new(10, 10_000);
+        let retained = Retained::new(10, 10_000, store::Store::none());
         retained.put(&message("a", b"1", 5), 0).unwrap();
         retained.put(&message("b", b"1", 6), 0).unwrap();
         assert_eq!(retained.matching("+", 5).len(), 1);
@@ -145,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_full_store_keeps_what_it_has() {
-        let retained = Retained::new(1, 2000);
+        let retained = Retained::new(1, 2000, store::Store::none());
         retained.put(&message("a", b"1", NEVER), 0).unwrap();
         assert_eq!(retained.put(&message("b", b"1", NEVER), 0), Err(Full(Limit::RetainedMessages)));
         retained.put(&message("a", b"2", NEVER), 0).unwrap();
@@ -155,7 +182,7 @@ mod tests {
 
     #[test]
     fn expired_messages_make_room_in_a_full_store() {
-        let retained = Retained::new(1, 2000);
+        let retained = Retained::new(1, 2000, store::Store::none());
         retained.put(&message("a", b"1", 5_000), 0).unwrap();
         assert_eq!(retained.put(&message("b", b"1", NEVER), 4_999), Err(Full(Limit::RetainedMessages)));
         retained.put(&message("b", b"1", NEVER), 6_000).unwrap();

@@ -8,6 +8,7 @@ use super::session::{Session, State, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
 use crate::route::{Batch, Subscriber};
+use crate::store::Ticket;
 use bytes::BytesMut;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(super) struct Joined {
     pub(super) present: bool,
     /// The will of the connection before, which is due, and the session that it is of.
     pub(super) old_will: Option<(Arc<Session>, Will)>,
+    /// What must be safe before CONNACK says so.
+    pub(super) ticket: Ticket,
 }
 
 /// Why a client gets no session.
@@ -89,19 +92,20 @@ impl Broker {
                 if clean || state.terms.expiry_ms == 0 {
                     let will = state.terms.will.take();
                     drop(state);
-                    self.end(&session);
+                    let ended = self.end(&session);
                     let mut joined = self.new_session(client, terms);
+                    joined.ticket = joined.ticket.max(ended);
                     joined.old_will = will.map(|will| (session, will));
                     occupied.insert(joined.session.clone());
                     Ok(joined)
                 } else {
                     // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
                     let will = state.terms.will.take().filter(|will| will.delay_ms == 0);
-                    let link = session.attach(&mut state, client.clone(), terms);
+                    let (link, ticket) = session.attach(&mut state, client.clone(), terms);
                     self.client_came(client);
                     drop(state);
                     let old_will = will.map(|will| (session.clone(), will));
-                    Ok(Joined { session, link, present: true, old_will })
+                    Ok(Joined { session, link, present: true, old_will, ticket })
                 }
             }
         }
@@ -133,21 +137,14 @@ impl Broker {
     }
 
     fn new_session(&self, client: &Client, terms: Terms) -> Joined {
-        let (limits, metrics) = (self.limits.clone(), self.metrics.clone());
-        let session = Session::new(
-            self.key_for(&client.identity.client_id),
-            limits,
-            metrics,
-            self.account.clone(),
-            client.clone(),
-            terms.clone(),
-        );
-        let link = {
+        let key = self.key_for(&client.identity.client_id);
+        let session = Session::new(key, self.common.clone(), client.clone(), terms.clone());
+        let (link, ticket) = {
             let mut state = session.state();
             self.client_came(client);
             session.attach(&mut state, client.clone(), terms)
         };
-        Joined { session: Arc::new(session), link, present: false, old_will: None }
+        Joined { session: Arc::new(session), link, present: false, old_will: None, ticket }
     }
 
     /// The connection behind `link` has ended. Nothing happens if the session has another one by now; then the
@@ -162,6 +159,7 @@ impl Broker {
         let (Ending::Graceful { expiry_ms } | Ending::WithWill { expiry_ms }) = how;
         if matches!(how, Ending::Graceful { .. }) {
             state.terms.will = None;
+            session.forget_will();
         }
         state.terms.expiry_ms = expiry_ms.unwrap_or(state.terms.expiry_ms);
         if state.terms.expiry_ms == 0 {
@@ -171,20 +169,27 @@ impl Broker {
             return will;
         }
         let now = self.clock.now_ms();
-        let delay = state.terms.will.as_ref().map(|will| will.delay_ms);
+        session.keep_record(&state, Some(now));
+        if state.terms.will.as_ref().is_some_and(|will| will.delay_ms == 0) {
+            let will = state.terms.will.take();
+            self.await_client(session, &mut state, now);
+            return will;
+        }
+        self.await_client(session, &mut state, now);
+        None
+    }
+
+    /// Sets the deadlines of a session that has been without a connection since `since_ms`.
+    pub(super) fn await_client(&self, session: &Arc<Session>, state: &mut State, since_ms: u64) {
         let due = |what| Due { session: session.clone(), what };
-        let end = self.deadlines.set(after(now, state.terms.expiry_ms), due(What::End));
+        let end = self.deadlines.set(after(since_ms, state.terms.expiry_ms), due(What::End));
         state.deadlines.push(end);
         self.owners.went(&state.client.identity.username, end);
-        match delay {
-            Some(0) => state.terms.will.take(),
-            // A longer delay is cut short by the end of the session.
-            Some(delay) if delay < state.terms.expiry_ms => {
-                let key = self.deadlines.set(after(now, delay), due(What::Will));
-                state.deadlines.push(key);
-                None
-            }
-            _ => None,
+        // A longer delay is cut short by the end of the session.
+        if let Some(delay) = state.terms.will.as_ref().map(|will| will.delay_ms)
+            && delay < state.terms.expiry_ms
+        {
+            state.deadlines.push(self.deadlines.set(after(since_ms, delay), due(What::Will)));
         }
     }
 
@@ -207,15 +212,12 @@ impl Broker {
         self.end(session);
     }
 
-    /// Ends a session: its subscriptions go, and what a shared group had given it goes to the other members.
-    fn end(&self, session: &Arc<Session>) {
-        let (subscriptions, shared) = {
-            let mut state = session.state();
-            let left = state.end();
-            state.link = None;
-            session.settle(&mut state);
-            left
-        };
+    /// Ends a session: its subscriptions go, and what a shared group had given it goes to the other members. Says what
+    /// must be safe before the client is told.
+    fn end(&self, session: &Arc<Session>) -> Ticket {
+        // Another member gets a message in the same commit that takes it from this one.
+        let _scope = self.store.scope();
+        let (subscriptions, shared, ticket) = session.end(&mut session.state());
         for (filter, subscription) in subscriptions {
             self.drop_subscription(session.key(), &filter, subscription.group.as_ref());
         }
@@ -224,6 +226,7 @@ impl Broker {
                 group.pass(&delivery.message);
             }
         }
+        ticket
     }
 
     /// Runs the deadlines of sessions without a connection; never ends.
@@ -265,7 +268,13 @@ impl Broker {
         let author =
             Author { identity: &client.identity, rights: &client.rights, presence: &client.presence, is_here: false };
         let mut batch = Batch::default();
-        self.publish(&author, &parts, &mut batch, &mut BytesMut::new());
+        {
+            // It is not published again after a crash, nor forgotten without having been published.
+            let _scope = self.store.scope();
+            self.publish(&author, &parts, &mut batch, &mut BytesMut::new());
+            self.deliver(&mut batch);
+            session.forget_will();
+        }
         self.send_all(&mut batch).await;
         self.metrics.will_published();
     }
@@ -299,7 +308,8 @@ mod tests {
         let ledger = Arc::new(Ledger::new(Settings::default().uploads.rules()));
         let hook = Hook::new(ledger.clone(), metrics.clone());
         let access = Arc::new(Access::open(Sources::default()).unwrap());
-        Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook))
+        let store = crate::store::Store::none();
+        Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook, store))
     }
 
     /// Of four users, one without a name.
@@ -358,7 +368,7 @@ mod tests {
                     let mut out = Vec::new();
                     session.fetch(&link, &mut out, 64, 64 << 10, usize::MAX, 0);
                     for outgoing in out {
-                        let Outgoing::Publish(_, Some(id), _) = outgoing else { continue };
+                        let Outgoing::Publish { packet_id: Some(id), .. } = outgoing else { continue };
                         session.acknowledge(id);
                         session.received(id, 0);
                         session.complete(id);
@@ -382,7 +392,7 @@ mod tests {
                 assert!(online || waits == known, "{waits} wait for an absent client, {known} are known of");
                 reported += known;
             }
-            assert_eq!(broker.account.bytes(), reported);
+            assert_eq!(broker.common.account.bytes(), reported);
             let mut owned: HashMap<User, (usize, usize)> = HashMap::new();
             for session in &broker.sessions {
                 let state = session.state();
@@ -396,7 +406,7 @@ mod tests {
         for session in broker.sessions.iter().map(|session| session.clone()).collect::<Vec<_>>() {
             broker.remove(&session);
         }
-        assert_eq!(broker.account.bytes(), 0);
+        assert_eq!(broker.common.account.bytes(), 0);
         assert!(broker.owners.all().is_empty());
     }
 }

@@ -6,7 +6,8 @@
 use super::delivery::Delivery;
 use super::session::Session;
 use crate::message::Message;
-use crate::route::{Options, Pressure, Subscriber, Via};
+use crate::route::{Delivered, Options, Pressure, Subscriber, Via};
+use bytestring::ByteString;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Group {
     key: u64,
+    /// As it is subscribed to: `$share/{group}/{filter}`.
+    filter: ByteString,
     members: Mutex<Members>,
 }
 
@@ -24,8 +27,13 @@ struct Members {
 }
 
 impl Group {
-    pub(super) fn new(key: u64) -> Self {
-        Self { key, members: Mutex::default() }
+    pub(super) fn new(key: u64, filter: ByteString) -> Self {
+        Self { key, filter, members: Mutex::default() }
+    }
+
+    /// As it is subscribed to: `$share/{group}/{filter}`.
+    pub(super) fn filter(&self) -> &ByteString {
+        &self.filter
     }
 
     pub(super) fn key(&self) -> u64 {
@@ -74,17 +82,18 @@ impl Group {
     }
 
     /// Gives a message to the next member.
-    pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Option<Pressure> {
-        loop {
-            let (session, options) = self.choose(message.topic())?;
-            let mut delivery = Delivery::of(message, &[options], false)?; // No Local is not for groups (MQTT-3.8.3-4).
+    pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Delivered {
+        while let Some((session, options)) = self.choose(message.topic()) {
+            // No Local is not for groups (MQTT-3.8.3-4).
+            let Some(mut delivery) = Delivery::of(message, &[options], false) else { break };
             delivery.group = Some(self.clone());
             match session.deliver_shared(delivery) {
-                Ok(pressure) => return pressure,
+                Ok(delivered) => return delivered,
                 // It has ended since it was chosen.
                 Err(_) => drop(self.leave(session.key())),
             }
         }
+        Delivered::default()
     }
 }
 
@@ -102,7 +111,12 @@ impl Subscriber for SharedSubscriber {
         None
     }
 
-    fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Option<Pressure> {
-        messages.iter().filter_map(|message| self.0.pass(message)).last()
+    /// Any of its members may be one that the store keeps.
+    fn is_direct(&self) -> bool {
+        true
+    }
+
+    fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Delivered {
+        messages.iter().fold(Delivered::default(), |all, message| all.and(self.0.pass(message)))
     }
 }

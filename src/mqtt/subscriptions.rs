@@ -12,6 +12,7 @@ use crate::logging::RateLimit;
 use crate::message::QoS;
 use crate::metrics::{AuthFailure, Drop, Limit, ProtocolFault};
 use crate::route::{Options, Subscriber};
+use crate::store::Ticket;
 use crate::tree::TopicTree;
 use bytestring::ByteString;
 use dashmap::mapref::entry::Entry;
@@ -34,19 +35,21 @@ pub(super) struct Subscribing {
     pub(super) packet: Subscribe,
     /// One answer a filter, in their order, as far as it has come.
     pub(super) codes: Vec<SubscribeAckReason>,
+    /// What must be safe before they are given.
+    pub(super) ticket: Ticket,
 }
 
 impl Broker {
     /// Subscribes a session to the packet's next filters, for a while. Says whether there are more.
     pub(super) fn subscribe(&self, session: &Arc<Session>, subscribing: &mut Subscribing) -> bool {
-        let Subscribing { packet, codes } = subscribing;
+        let Subscribing { packet, codes, ticket } = subscribing;
         let most = session.state().client.limits.subscriptions_per_session;
         if packet.filters.len() > most {
             self.metrics.limit_hit(Limit::Subscriptions);
             *codes = vec![SubscribeAckReason::QuotaExceeded; packet.filters.len()];
             return false;
         }
-        let one = |(filter, asked): &(ByteString, rmqtt_codec::v5::SubscriptionOptions)| {
+        let mut one = |(filter, asked): &(ByteString, rmqtt_codec::v5::SubscriptionOptions)| {
             let options = Options {
                 qos: asked.qos,
                 no_local: asked.no_local,
@@ -55,10 +58,13 @@ impl Broker {
                 partial: false,
             };
             match self.subscribe_one(session, filter, options, asked.retain_handling) {
-                Ok(QoS::AtMostOnce) => SubscribeAckReason::GrantedQos0,
-                Ok(QoS::AtLeastOnce) => SubscribeAckReason::GrantedQos1,
-                Ok(QoS::ExactlyOnce) => SubscribeAckReason::GrantedQos2,
-                Err(reason) => reason,
+                Ok(after) => *ticket = after.max(*ticket),
+                Err(reason) => return reason,
+            }
+            match asked.qos {
+                QoS::AtMostOnce => SubscribeAckReason::GrantedQos0,
+                QoS::AtLeastOnce => SubscribeAckReason::GrantedQos1,
+                QoS::ExactlyOnce => SubscribeAckReason::GrantedQos2,
             }
         };
         let until = Instant::now() + SLICE;
@@ -77,7 +83,7 @@ impl Broker {
         text: &ByteString,
         mut options: Options,
         retain_handling: RetainHandling,
-    ) -> Result<QoS, SubscribeAckReason> {
+    ) -> Result<Ticket, SubscribeAckReason> {
         let filter = Filter::parse(text, self.topic_limits()).map_err(|unusable| {
             self.metrics.protocol_error(ProtocolFault::TopicFilter);
             if let Some(limit) = unusable.limit() {
@@ -85,6 +91,9 @@ impl Broker {
             }
             SubscribeAckReason::TopicFilterInvalid
         })?;
+        if session.is_durable() && self.store.is_failing() {
+            return Err(SubscribeAckReason::QuotaExceeded);
+        }
         let client = session.state().client.clone();
         options.partial = match client.rights.reading(filter.filter) {
             Reading::All => false,
@@ -106,8 +115,8 @@ impl Broker {
         }
         // An own copy: what came is a slice of the whole packet.
         let text: ByteString = text.to_string().into();
-        let group = filter.group.map(|name| self.join_group(name, filter.filter, session, options));
-        let (before, overlapped) = {
+        let group = filter.group.map(|name| self.join_group(name, filter.filter, &text, session, options));
+        let (before, overlapped, mut ticket) = {
             let mut state = session.state();
             let room = state.subscriptions.len() < client.limits.subscriptions_per_session;
             if state.ended || (!room && !state.subscriptions.contains_key(&text)) {
@@ -120,7 +129,8 @@ impl Broker {
             }
             let overlapped = !filter.is_wildcard() && state.wildcard_matches(filter.filter);
             let subscription = Subscription { options, overlapped, group: group.clone() };
-            (state.subscriptions.insert(text.clone(), subscription).map(|before| before.options), overlapped)
+            let before = state.subscriptions.insert(text.clone(), subscription).map(|before| before.options);
+            (before, overlapped, session.keep_subscription(&text, &options))
         };
         // Subscribing again mostly changes nothing, and must not cost the other subscribers anything then.
         if group.is_none() && before != Some(options) {
@@ -140,14 +150,14 @@ impl Broker {
         };
         // Retained messages are not sent to shared subscriptions (MQTT 5, 4.8.2).
         if wanted && group.is_none() {
-            self.send_retained(session, &client.rights, filter.filter, options);
+            ticket = ticket.max(self.send_retained(session, &client.rights, filter.filter, options));
         }
-        Ok(options.qos)
+        Ok(ticket)
     }
 
     /// A wildcard has come or gone: the session's exact subscriptions that it matches bring two copies from now on, of
     /// which the session drops one, or one again.
-    fn mark_overlaps(&self, session: &Arc<Session>, wildcard: &str) {
+    pub(super) fn mark_overlaps(&self, session: &Arc<Session>, wildcard: &str) {
         let changed: Vec<_> = {
             let mut state = session.state();
             let exact = |filter: &str, own: &Subscription| {
@@ -196,10 +206,10 @@ impl Broker {
         }
     }
 
-    fn send_retained(&self, session: &Arc<Session>, rights: &Rights, filter: &str, options: Options) {
+    fn send_retained(&self, session: &Arc<Session>, rights: &Rights, filter: &str, options: Options) -> Ticket {
         let found = self.retained.matching(filter, self.clock.now_ms());
         if found.is_empty() {
-            return;
+            return Ticket::NONE;
         }
         let deliveries = found.iter().filter_map(|message| {
             if options.partial && !rights.may_read(message.topic()) {
@@ -211,16 +221,23 @@ impl Broker {
         });
         let deliveries: Vec<_> = deliveries.collect();
         let count = deliveries.len();
-        if let Err(limit) = session.enqueue_retained(deliveries, 2 * self.limits.retained_messages) {
+        session.enqueue_retained(deliveries, 2 * self.limits.retained_messages).unwrap_or_else(|limit| {
             self.metrics.dropped(Drop::QueueFull, count as u64);
             self.metrics.limit_hit(limit);
-        }
+            Ticket::NONE
+        })
     }
 
-    /// Unsubscribes a session; one answer a filter, in their order.
-    pub(super) fn unsubscribe(&self, session: &Arc<Session>, filters: &[ByteString]) -> Vec<UnsubscribeAckReason> {
+    /// Unsubscribes a session; one answer a filter, in their order, and what must be safe before they are given.
+    pub(super) fn unsubscribe(
+        &self,
+        session: &Arc<Session>,
+        filters: &[ByteString],
+    ) -> (Vec<UnsubscribeAckReason>, Ticket) {
+        let mut ticket = Ticket::NONE;
         let one = |filter: &ByteString| {
-            if self.unsubscribe_one(session, filter) {
+            if let Some(after) = self.unsubscribe_one(session, filter) {
+                ticket = ticket.max(after);
                 UnsubscribeAckReason::Success
             } else if Filter::parse(filter, self.topic_limits()).is_ok() {
                 UnsubscribeAckReason::NoSubscriptionExisted
@@ -228,17 +245,21 @@ impl Broker {
                 UnsubscribeAckReason::TopicFilterInvalid
             }
         };
-        filters.iter().map(one).collect()
+        (filters.iter().map(one).collect(), ticket)
     }
 
-    /// Ends one subscription; whether there was one.
-    pub(super) fn unsubscribe_one(&self, session: &Arc<Session>, filter: &ByteString) -> bool {
-        let Some(removed) = session.state().subscriptions.remove(filter) else { return false };
+    /// Ends one subscription, if there is one; what must be safe before that is said.
+    pub(super) fn unsubscribe_one(&self, session: &Arc<Session>, filter: &ByteString) -> Option<Ticket> {
+        let (removed, ticket) = {
+            let mut state = session.state();
+            let removed = state.subscriptions.remove(filter)?;
+            (removed, session.forget_subscription(filter))
+        };
         self.drop_subscription(session.key(), filter, removed.group.as_ref());
         if removed.group.is_none() && topic::has_wildcard(filter) {
             self.mark_overlaps(session, filter);
         }
-        true
+        Some(ticket)
     }
 
     pub(super) fn drop_subscription(&self, session: u64, filter: &str, group: Option<&Arc<Group>>) {
@@ -248,14 +269,22 @@ impl Broker {
         }
     }
 
-    fn join_group(&self, name: &str, filter: &str, session: &Arc<Session>, options: Options) -> Arc<Group> {
+    /// `shared` is the whole filter, `$share/{group}/{filter}`.
+    pub(super) fn join_group(
+        &self,
+        name: &str,
+        filter: &str,
+        shared: &ByteString,
+        session: &Arc<Session>,
+        options: Options,
+    ) -> Arc<Group> {
         match self.groups.entry((name.into(), filter.into())) {
             Entry::Occupied(group) => {
                 group.get().join(session, options);
                 group.get().clone()
             }
             Entry::Vacant(vacant) => {
-                let group = Arc::new(Group::new(self.next_key()));
+                let group = Arc::new(Group::new(self.next_key(), shared.clone()));
                 group.join(session, options);
                 let subscriber: Arc<dyn Subscriber> = Arc::new(SharedSubscriber(group.clone()));
                 self.route.subscribe(filter, &subscriber, options, false);

@@ -3,7 +3,9 @@
 //! Exact subscriptions, which is what a dock has, are delivered by one hash look-up in the publisher's own task.
 //! A message that some wildcard filter matches also goes down a lane of the routing core ([`core`]) to a task that
 //! hands it to the wildcard subscribers (`wildcard`): fanning out to a hundred of them costs the publisher nothing.
-//! Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too fast asks the
+//! Subscribers that are [*direct*](Subscriber::is_direct) get it in the publisher's task, whatever their filters: those
+//! whose messages are stored, since a publish and all that is stored of it are committed together, before it is
+//! acknowledged. Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too fast asks the
 //! publisher to wait at its [`Gate`].
 //!
 //! What one publisher sends arrives in its order, whatever the topics: one publisher always takes one lane. So a backend
@@ -17,12 +19,13 @@ pub use gate::{Gate, Pressure};
 
 use crate::message::{Message, QoS};
 use crate::mqtt::topic::has_wildcard;
+use crate::store::Ticket;
 use core::{CoreDown, Lane};
 use dashmap::DashMap;
 use smallvec::SmallVec;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use wildcard::{Match, Wildcards};
+use wildcard::{Match, Matches, Wildcards};
 
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
 const RUN: usize = 16;
@@ -50,14 +53,37 @@ pub trait Subscriber: Send + Sync + std::fmt::Debug {
     /// Tells subscribers apart.
     fn key(&self) -> u64;
 
+    /// Whether it gets its messages in the publisher's task, also those of wildcard subscriptions. Never changes: a
+    /// message on its way to it through a lane would be lost or come twice.
+    fn is_direct(&self) -> bool;
+
     /// Takes messages on one topic for the subscriptions that match it. Called with no lock of the route held; never
     /// blocks.
-    ///
-    /// Says whether the publisher should wait, and where.
-    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Pressure>;
+    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Delivered;
 
     /// Where somebody who is about to publish to it should wait first, if it is behind; `lasting` is QoS 1 or 2.
     fn pressure(&self, lasting: bool) -> Option<Pressure>;
+}
+
+/// What follows from a delivery for the publisher.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// Where it should wait before it publishes more.
+    pub pressure: Option<Pressure>,
+    /// What it must wait for before it may take the message as delivered.
+    pub ticket: Ticket,
+}
+
+impl Delivered {
+    /// What follows from this and another delivery.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let pressure = match (self.pressure, other.pressure) {
+            (Some(one), other) => Some(one.or(other)),
+            (None, other) => other,
+        };
+        Self { pressure, ticket: self.ticket.max(other.ticket) }
+    }
 }
 
 /// The way by which a message reached a subscriber.
@@ -88,17 +114,32 @@ pub struct Batch {
     /// The exact subscribers of that topic.
     targets: Option<Arc<[Target]>>,
     /// Its wildcard subscribers.
-    matches: Option<Arc<[Match]>>,
+    matches: Option<Arc<Matches>>,
     /// What is to be sent down each lane.
     lanes: SmallVec<[Vec<Message>; 4]>,
-    pressure: Option<Pressure>,
+    /// What came of all that has been delivered.
+    delivered: Delivered,
 }
 
 impl Batch {
     /// Whether a subscriber asks to be waited for before more is published.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
-        self.pressure.is_some()
+        self.delivered.pressure.is_some()
+    }
+
+    /// What is published must not be acknowledged before this.
+    pub fn wait_for(&mut self, ticket: Ticket) {
+        self.delivered.ticket = self.delivered.ticket.max(ticket);
+    }
+
+    /// Takes out what has to be waited for before what has been delivered may be acknowledged.
+    pub fn take_ticket(&mut self) -> Ticket {
+        std::mem::take(&mut self.delivered.ticket)
+    }
+
+    fn note(&mut self, delivered: Delivered) {
+        self.delivered = std::mem::take(&mut self.delivered).and(delivered);
     }
 }
 
@@ -183,10 +224,10 @@ impl Route {
             // The guard must be gone before anybody is called.
             batch.targets = self.exact.get(topic).map(|targets| targets.clone());
             batch.matches = self.wildcards.matches(topic);
-            for found in batch.matches.iter().flat_map(|matches| matches.iter()) {
+            for found in batch.matches.iter().flat_map(|matches| &matches.by_lane) {
                 let lasting = message.qos() != QoS::AtMostOnce && found.wants_lasting();
                 if let Some(pressure) = found.subscriber.pressure(lasting) {
-                    batch.pressure = Some(pressure.or(batch.pressure.take()));
+                    batch.delivered.pressure = Some(pressure.or(batch.delivered.pressure.take()));
                 }
             }
         }
@@ -194,18 +235,23 @@ impl Route {
         batch.matches.is_some() || batch.targets.is_some()
     }
 
-    /// Delivers what is in `batch`: to exact subscribers at once, to the others when it is sent.
+    /// Delivers what is in `batch`: to exact and direct subscribers at once, to the others when it is sent.
     pub fn deliver(&self, batch: &mut Batch) {
         for target in batch.targets.take().iter().flat_map(|targets| targets.iter()) {
             let via = if target.overlapped { Via::ExactAndWildcard } else { Via::Exact };
-            if let Some(pressure) = target.subscriber.deliver(&batch.run, &[target.options], via) {
-                batch.pressure = Some(pressure.or(batch.pressure.take()));
-            }
+            let delivered = target.subscriber.deliver(&batch.run, &[target.options], via);
+            batch.note(delivered);
         }
-        if let (Some(_), Some(first)) = (batch.matches.take(), batch.run.first()) {
+        if let (Some(matches), Some(first)) = (batch.matches.take(), batch.run.first()) {
             let lane = self.lane_of(first);
-            batch.lanes.resize_with(self.lanes.len(), Vec::new);
-            batch.lanes[lane].append(&mut batch.run);
+            for Match { subscriber, options } in &matches.direct {
+                let delivered = subscriber.deliver(&batch.run, options, Via::Wildcard);
+                batch.note(delivered);
+            }
+            if !matches.by_lane.is_empty() {
+                batch.lanes.resize_with(self.lanes.len(), Vec::new);
+                batch.lanes[lane].append(&mut batch.run);
+            }
         }
         batch.run.clear();
     }
@@ -220,7 +266,7 @@ impl Route {
                 return Some(Wait::Lane(self.lanes.clone(), index, bytes));
             }
         }
-        batch.pressure.take().map(Wait::Gate)
+        batch.delivered.pressure.take().map(Wait::Gate)
     }
 
     /// Whether one more distinct wildcard filter would be over `most`.

@@ -16,7 +16,7 @@ const PROBE: u64 = u64::MAX;
 /// Topics of which the subscribers are remembered; a fleet of 1,000 docks publishes to about as many.
 const REMEMBERED_TOPICS: usize = 8192;
 /// What is remembered of a topic: the generation that it holds for, and its subscribers.
-type Remembered = (u64, Option<Arc<[Match]>>);
+type Remembered = (u64, Option<Arc<Matches>>);
 
 /// All subscriptions with a wildcard.
 #[derive(Debug, Default)]
@@ -31,11 +31,20 @@ pub(super) struct Wildcards {
     probes: RwLock<AHashMap<usize, u64>>,
 }
 
+/// The wildcard subscribers of a topic, each once.
+#[derive(Debug, Default)]
+pub(super) struct Matches {
+    /// Those that get their messages in the publisher's task.
+    pub(super) direct: Vec<Match>,
+    /// Those that get them at the end of a lane.
+    pub(super) by_lane: Vec<Match>,
+}
+
 /// One subscriber with all its wildcard subscriptions that match a topic.
 #[derive(Debug, Clone)]
 pub(super) struct Match {
     pub(super) subscriber: Arc<dyn Subscriber>,
-    options: SmallVec<[Options; 1]>,
+    pub(super) options: SmallVec<[Options; 1]>,
 }
 
 impl Match {
@@ -81,7 +90,7 @@ impl Wildcards {
     }
 
     /// The subscribers of a topic; `None` if there are none.
-    pub(super) fn matches(&self, topic: &str) -> Option<Arc<[Match]>> {
+    pub(super) fn matches(&self, topic: &str) -> Option<Arc<Matches>> {
         if self.len() == 0 {
             return None;
         }
@@ -105,7 +114,7 @@ impl Wildcards {
     }
 
     /// Each subscriber once, however many of its filters match.
-    fn find(&self, topic: &str) -> Option<Arc<[Match]>> {
+    fn find(&self, topic: &str) -> Option<Arc<Matches>> {
         let mut matches: Vec<Match> = Vec::new();
         let mut places: AHashMap<u64, usize> = AHashMap::new();
         self.tree.read().filters_matching(topic, |targets| {
@@ -121,7 +130,9 @@ impl Wildcards {
             }
             true
         });
-        (!matches.is_empty()).then(|| matches.into())
+        let (direct, by_lane) = matches.into_iter().partition(|found: &Match| found.subscriber.is_direct());
+        let found = Matches { direct, by_lane };
+        (!found.direct.is_empty() || !found.by_lane.is_empty()).then(|| Arc::new(found))
     }
 }
 
@@ -149,9 +160,9 @@ pub(super) async fn deliver(lanes: Arc<[Lane]>, index: usize, mut end: LaneEnd, 
                 wildcards.probes.write().insert(index, number);
                 continue;
             }
-            for Match { subscriber, options } in wildcards.matches(message.topic()).iter().flat_map(|m| m.iter()) {
+            for Match { subscriber, options } in wildcards.matches(message.topic()).iter().flat_map(|m| &m.by_lane) {
                 // That it is behind is seen by those who publish to it next.
-                let _pressure = subscriber.deliver(run, options, Via::Wildcard);
+                let _delivered = subscriber.deliver(run, options, Via::Wildcard);
             }
         }
         received.clear();

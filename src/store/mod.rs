@@ -144,6 +144,12 @@ impl Store {
         Ticket::NONE
     }
 
+    /// A ticket for everything that has been put so far.
+    #[must_use]
+    pub fn latest(&self) -> Ticket {
+        Ticket::NONE
+    }
+
     /// What has come of a ticket; none as long as its commit is not over.
     #[must_use]
     pub fn settled(&self, _ticket: Ticket) -> Option<Settled> {

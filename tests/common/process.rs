@@ -91,6 +91,14 @@ impl BrokerProcess {
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
+    /// Kills it: it gets no chance to do anything.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        let child = self.child.as_mut().expect("our own process");
+        child.kill().expect("SIGKILL is sent");
+        child.wait().expect("it is our child");
+    }
+
     /// Sends SIGTERM.
     #[track_caller]
     pub(crate) fn terminate(&self) {
@@ -101,6 +109,18 @@ impl BrokerProcess {
     #[track_caller]
     pub(crate) fn hang_up(&self) {
         self.signal("HUP");
+    }
+
+    /// Stops it as a whole, until [`BrokerProcess::resume`].
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    #[track_caller]
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
     }
 
     #[track_caller]

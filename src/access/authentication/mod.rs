@@ -105,6 +105,11 @@ impl Authentication {
         self.passwords.load_full()
     }
 
+    /// The fingerprint of a user's entry in the password file.
+    pub(super) fn fingerprint(&self, name: &str) -> Option<u64> {
+        self.verifier.fingerprint(self.passwords.load().as_ref()?, name)
+    }
+
     /// What has become of a client that was let in.
     pub(super) fn standing(&self, who: &Identity) -> Standing {
         let passwords = self.passwords.load();

@@ -7,16 +7,24 @@ use crate::mqtt::delivery::Delivery;
 use crate::mqtt::inflight::Resend;
 use crate::mqtt::link::Link;
 use crate::mqtt::queue::TooLarge;
+use crate::store::Ticket;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
 /// What a connection has to send.
 #[derive(Debug)]
 pub(in crate::mqtt) enum Outgoing {
-    /// A PUBLISH; the identifier is set for QoS 1 and 2, the flag is DUP.
-    Publish(Delivery, Option<NonZeroU16>, bool),
-    /// A PUBREL.
-    Release(NonZeroU16),
+    /// A PUBLISH.
+    Publish {
+        delivery: Delivery,
+        /// For QoS 1 and 2.
+        packet_id: Option<NonZeroU16>,
+        dup: bool,
+        /// What must be safe before it is sent.
+        ticket: Ticket,
+    },
+    /// A PUBREL, and what must be safe before it is sent.
+    Release(NonZeroU16, Ticket),
 }
 
 /// What is left after [`Session::fetch`].
@@ -58,19 +66,22 @@ impl Session {
                 break;
             };
             match resend {
-                Some(Resend::Release(id)) => out.push(Outgoing::Release(id)),
+                Some(Resend::Release(id, number)) => out.push(Outgoing::Release(id, self.keep_released(id, number))),
                 // Its rights may have changed since it was sent.
                 Some(Resend::Publish(id, delivery)) if !state.client.rights.may_read(delivery.message.topic()) => {
                     state.inflight.discard(id);
-                    self.metrics.dropped(Drop::NotAuthorized, 1);
+                    self.forget_delivery(&delivery);
+                    self.common.metrics.dropped(Drop::NotAuthorized, 1);
                 }
                 Some(Resend::Publish(id, delivery)) if state.terms.takes(&delivery) => {
                     bytes += delivery.message.size();
-                    out.push(Outgoing::Publish(delivery, Some(id), true));
+                    let ticket = self.keep_sent(id, &delivery);
+                    out.push(Outgoing::Publish { delivery, packet_id: Some(id), dup: true, ticket });
                 }
-                Some(Resend::Publish(id, _)) => {
+                Some(Resend::Publish(id, delivery)) => {
                     state.inflight.discard(id);
-                    self.metrics.dropped(Drop::TooLarge, 1);
+                    self.forget_delivery(&delivery);
+                    self.common.metrics.dropped(Drop::TooLarge, 1);
                 }
                 None => break,
             }
@@ -78,7 +89,7 @@ impl Session {
         // Asked after each read, mostly there is nothing: memory only for what there is.
         out.reserve(most.min(state.backlog.len() + state.queue.len()));
         while !too_large && out.len() < most && bytes < most_bytes {
-            let window_open = state.inflight.has_room(window, self.limits.queue_bytes);
+            let window_open = state.inflight.has_room(window, self.common.limits.queue_bytes);
             let next = match state.backlog.pop(window_open, largest) {
                 Ok(None) => state.queue.pop(window_open, largest),
                 first => first,
@@ -93,17 +104,24 @@ impl Session {
             };
             bytes += delivery.message.size();
             if delivery.message.expires_at() <= now_ms {
-                self.metrics.dropped(Drop::Expired, 1);
+                self.forget_delivery(&delivery);
+                self.common.metrics.dropped(Drop::Expired, 1);
             } else if !state.terms.takes(&delivery) {
-                self.metrics.dropped(Drop::TooLarge, 1);
+                self.forget_delivery(&delivery);
+                self.common.metrics.dropped(Drop::TooLarge, 1);
             } else if delivery.qos == QoS::AtMostOnce {
-                out.push(Outgoing::Publish(delivery, None, false));
+                let guarded = delivery.message.is_guarded();
+                let ticket = if guarded { self.common.store.latest() } else { Ticket::NONE };
+                out.push(Outgoing::Publish { delivery, packet_id: None, dup: false, ticket });
             } else {
                 let id = state.inflight.send(delivery.clone());
-                out.push(Outgoing::Publish(delivery, Some(id), false));
+                let ticket = self.keep_sent(id, &delivery);
+                out.push(Outgoing::Publish { delivery, packet_id: Some(id), dup: false, ticket });
             }
         }
-        if state.queue.len() <= self.limits.queue_messages / 4 && state.queue.bytes() <= self.limits.queue_bytes / 4 {
+        if state.queue.len() <= self.common.limits.queue_messages / 4
+            && state.queue.bytes() <= self.common.limits.queue_bytes / 4
+        {
             self.gate.open();
         }
         // The next message wakes the connection. With a full window one of QoS 1 or 2 need not: the next

@@ -2,13 +2,15 @@
 //!
 //! Deliverers of any thread put messages into it ([`Subscriber::deliver`]); the task of the connection takes them
 //! out ([`Session::fetch`]). Its one lock is held for a push or for a small batch, never while bytes are encoded or
-//! written. Under it only locks are taken that take none themselves: the gate's, the deadlines', and, where a connection
-//! comes or goes, those of the ledger.
+//! written. Under it only locks are taken that take none themselves: the gate's, the deadlines', the store's, and, where a
+//! connection comes or goes, those of the ledger.
 
 mod copies;
 mod fetch;
+mod kept;
 
 pub(in crate::mqtt) use fetch::{Outgoing, Rest};
+pub(in crate::mqtt) use kept::{SessionRecord, SubscriptionRecord};
 
 use crate::access::Rights;
 use crate::config::Limits;
@@ -16,14 +18,15 @@ use crate::message::{Message, NEVER, QoS};
 use crate::metrics::{Drop, Limit, Metrics};
 use crate::mqtt::account::{Account, Share};
 use crate::mqtt::client::Client;
-use crate::mqtt::delivery::Delivery;
+use crate::mqtt::delivery::{Delivery, Number};
 use crate::mqtt::inflight::{InFlight, Received};
 use crate::mqtt::link::Link;
 use crate::mqtt::queue::Queue;
 use crate::mqtt::shared::Group;
 use crate::mqtt::terms::Terms;
 use crate::mqtt::topic;
-use crate::route::{Gate, Options, Pressure, Subscriber, Via};
+use crate::route::{Delivered, Gate, Options, Pressure, Subscriber, Via};
+use crate::store::{Store, Ticket};
 use ahash::{AHashMap, AHashSet};
 use bytestring::ByteString;
 use copies::Copies;
@@ -31,6 +34,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What the queue of a subscriber that publishers wait for may hold beyond its bounds: as much as was on its way when it
 /// got half full (the lanes of the routing core).
@@ -49,15 +53,27 @@ pub(in crate::mqtt) struct Subscription {
     pub(in crate::mqtt) group: Option<Arc<Group>>,
 }
 
+/// What all sessions share.
+#[derive(Debug, Clone)]
+pub(in crate::mqtt) struct Common {
+    pub(in crate::mqtt) limits: Arc<Limits>,
+    pub(in crate::mqtt) metrics: Arc<Metrics>,
+    pub(in crate::mqtt) account: Arc<Account>,
+    pub(in crate::mqtt) store: Arc<Store>,
+}
+
 /// A session.
 #[derive(Debug)]
 pub(in crate::mqtt) struct Session {
+    /// Never that of another session, also of one before the last restart.
     key: u64,
     client_id: ByteString,
-    limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
-    account: Arc<Account>,
+    common: Arc<Common>,
     gate: Arc<Gate>,
+    /// It began as one that the store keeps.
+    direct: bool,
+    /// The store keeps it. Changes under the lock.
+    durable: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -86,18 +102,14 @@ pub(in crate::mqtt) struct State {
     awake: bool,
     /// Messages of QoS 1 or 2 wait for room in the window.
     blocked: bool,
+    /// Of the last message.
+    number: u64,
 }
 
 impl Session {
-    pub(in crate::mqtt) fn new(
-        key: u64,
-        limits: Arc<Limits>,
-        metrics: Arc<Metrics>,
-        account: Arc<Account>,
-        client: Client,
-        terms: Terms,
-    ) -> Self {
+    pub(in crate::mqtt) fn new(key: u64, common: Arc<Common>, client: Client, terms: Terms) -> Self {
         let client_id = client.identity.client_id.clone();
+        let durable = terms.expiry_ms > 0 && common.store.is_enabled();
         let state = State {
             link: None,
             terms,
@@ -113,8 +125,10 @@ impl Session {
             share: Share::default(),
             awake: false,
             blocked: false,
+            number: 0,
         };
-        Self { key, client_id, limits, metrics, account, gate: Arc::default(), state: Mutex::new(state) }
+        let (gate, state) = (Arc::default(), Mutex::new(state));
+        Self { key, client_id, common, gate, direct: durable, durable: AtomicBool::new(durable), state }
     }
 
     /// The client identifier.
@@ -140,7 +154,7 @@ impl Session {
     }
 
     /// Gives the session to a connection. What was in flight will be fetched again.
-    pub(in crate::mqtt) fn attach(&self, state: &mut State, client: Client, terms: Terms) -> Arc<Link> {
+    pub(in crate::mqtt) fn attach(&self, state: &mut State, client: Client, terms: Terms) -> (Arc<Link>, Ticket) {
         let link = Arc::new(Link::default());
         state.link = Some(link.clone());
         state.client = client;
@@ -152,7 +166,8 @@ impl Session {
         state.awake = true;
         state.blocked = false;
         link.wake.notify_one();
-        link
+        let ticket = self.keep_by_terms(state);
+        (link, ticket)
     }
 
     /// What the client behind `link` may do now; nothing if the session is not its any more.
@@ -170,14 +185,17 @@ impl Session {
         state.link = None;
         self.gate.open();
         let fleeting = state.backlog.drop_fleeting();
-        self.metrics.dropped(Drop::Offline, fleeting as u64);
+        self.common.metrics.dropped(Drop::Offline, fleeting as u64);
         if state.backlog.len() > 0
             && let Some(limit) = self.no_room(state, state.backlog.bytes())
         {
-            self.metrics.dropped(Drop::QueueFull, state.backlog.len() as u64);
-            self.metrics.limit_hit(limit);
-            state.backlog = Queue::default();
+            self.common.metrics.dropped(Drop::QueueFull, state.backlog.len() as u64);
+            self.common.metrics.limit_hit(limit);
+            for delivery in state.backlog.drain_lasting() {
+                self.forget_delivery(&delivery);
+            }
         }
+        self.keep_unacknowledged(state);
         self.settle(state);
     }
 
@@ -186,90 +204,115 @@ impl Session {
         self.gate.progressed();
     }
 
-    /// Takes a PUBACK; whether there was such a message.
-    pub(in crate::mqtt) fn acknowledge(&self, id: NonZeroU16) -> bool {
-        self.state.lock().inflight.acknowledge(id)
-    }
-
-    /// Takes a PUBREC with its reason code.
-    pub(in crate::mqtt) fn received(&self, id: NonZeroU16, code: u8) -> Received {
-        self.state.lock().inflight.received(id, code)
-    }
-
-    /// Takes a PUBCOMP; whether there was such a message.
-    pub(in crate::mqtt) fn complete(&self, id: NonZeroU16) -> bool {
-        self.state.lock().inflight.complete(id)
-    }
-
-    /// Notes a QoS 2 publish from the client; `None` if it is over `most` unreleased ones, else whether it is new.
-    pub(in crate::mqtt) fn receive(&self, id: NonZeroU16, most: usize) -> Option<bool> {
+    /// Takes a PUBACK.
+    pub(in crate::mqtt) fn acknowledge(&self, id: NonZeroU16) {
         let mut state = self.state.lock();
-        if state.received.contains(&id.get()) {
-            return Some(false);
+        if let Some(number) = state.inflight.acknowledge(id) {
+            self.forget_message(number);
         }
-        if state.received.len() >= most {
+    }
+
+    /// Takes a PUBREC with its reason code; what to do about it, and when.
+    pub(in crate::mqtt) fn received(&self, id: NonZeroU16, code: u8) -> (Received, Ticket) {
+        let mut state = self.state.lock();
+        let received = state.inflight.received(id, code);
+        let ticket = match received {
+            Received::Release(number) => self.keep_released(id, number),
+            Received::Refused(number) => {
+                self.forget_message(number);
+                Ticket::NONE
+            }
+            Received::Unknown => Ticket::NONE,
+        };
+        (received, ticket)
+    }
+
+    /// Takes a PUBCOMP.
+    pub(in crate::mqtt) fn complete(&self, id: NonZeroU16) {
+        let mut state = self.state.lock();
+        if let Some(number) = state.inflight.complete(id) {
+            self.forget_message(number);
+        }
+    }
+
+    /// Notes a QoS 2 publish from the client; `None` if it is over `most` unreleased ones, else whether it is new, and when
+    /// that may be said.
+    pub(in crate::mqtt) fn receive(&self, id: NonZeroU16, most: usize) -> Option<(bool, Ticket)> {
+        let mut state = self.state.lock();
+        let is_new = !state.received.contains(&id.get());
+        if is_new && state.received.len() >= most {
             return None;
         }
-        Some(state.received.insert(id.get()))
+        state.received.insert(id.get());
+        Some((is_new, self.keep_received(id)))
     }
 
-    /// Takes a PUBREL, or forgets a QoS 2 publish that was refused; whether there was such a message.
-    pub(in crate::mqtt) fn release(&self, id: NonZeroU16) -> bool {
+    /// Takes a PUBREL, or forgets a QoS 2 publish that was refused; whether there was such a message, and when that may be
+    /// said.
+    pub(in crate::mqtt) fn release(&self, id: NonZeroU16) -> (bool, Ticket) {
         let mut state = self.state.lock();
         let known = state.received.remove(&id.get());
         if state.received.is_empty() {
             state.received = AHashSet::new();
         }
-        known
+        (known, self.forget_received(id))
     }
 
-    /// Queues one delivery; says whether its publisher should wait.
-    pub(in crate::mqtt) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> Option<Pressure> {
+    /// Queues one delivery.
+    pub(in crate::mqtt) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> Delivered {
         if state.ended {
-            self.metrics.dropped(Drop::SessionEnded, 1);
-            return None;
+            self.common.metrics.dropped(Drop::SessionEnded, 1);
+            return Delivered::default();
         }
         let online = state.link.is_some();
         if !online && delivery.qos == QoS::AtMostOnce {
             // Not kept for who isn't there, as in any broker (MQTT 5, 4.1).
-            self.metrics.dropped(Drop::Offline, 1);
-            return None;
+            self.common.metrics.dropped(Drop::Offline, 1);
+            return Delivered::default();
         }
         let lasting = delivery.qos != QoS::AtMostOnce;
         let cost = Queue::cost(&delivery);
         if self.no_room(state, cost).is_some() && !self.is_waited_for(state, lasting) {
             if lasting {
                 let dropped = state.queue.drop_fleeting();
-                self.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
+                self.common.metrics.dropped(Drop::QueueFullQos0, dropped as u64);
             }
             if let Some(limit) = self.no_room(state, cost) {
-                self.metrics.dropped(if lasting { Drop::QueueFull } else { Drop::QueueFullQos0 }, 1);
-                self.metrics.limit_hit(limit);
-                return None;
+                self.common.metrics.dropped(if lasting { Drop::QueueFull } else { Drop::QueueFullQos0 }, 1);
+                self.common.metrics.limit_hit(limit);
+                return Delivered::default();
             }
+        }
+        if !online && self.is_durable() && self.common.store.is_failing() {
+            // It can only wait where it would be lost with the process.
+            self.common.metrics.dropped(Drop::NoStorage, 1);
+            return Delivered { pressure: None, ticket: self.common.store.refused() };
         }
         // It may wait for days: it must not keep its neighbours in the read buffer alive.
         if !online && delivery.message.size() < SHARED_MEMORY {
             delivery.message = delivery.message.detached();
         }
+        delivery.number = state.next_number();
+        let ticket = self.keep_message(&delivery);
         let blocked = state.blocked && lasting;
         state.queue.push(delivery);
         if !blocked {
             state.wake();
         }
-        let pressing = state.queue.len() > self.limits.queue_messages / 2
-            || state.queue.bytes() > self.limits.queue_bytes / 2
-            || self.account.is_short_for(state.queue.bytes());
-        if online && pressing && self.gate.press(lasting) { self.gate.pressure(lasting) } else { None }
+        let pressing = state.queue.len() > self.common.limits.queue_messages / 2
+            || state.queue.bytes() > self.common.limits.queue_bytes / 2
+            || self.common.account.is_short_for(state.queue.bytes());
+        let pressure = if online && pressing && self.gate.press(lasting) { self.gate.pressure(lasting) } else { None };
+        Delivered { pressure, ticket }
     }
 
     /// The limit that keeps a message of this cost out of the queue.
     fn no_room(&self, state: &State, cost: usize) -> Option<Limit> {
-        if state.queue.len() >= self.limits.queue_messages {
+        if state.queue.len() >= self.common.limits.queue_messages {
             Some(Limit::QueueMessages)
-        } else if state.queue.bytes() + cost > self.limits.queue_bytes {
+        } else if state.queue.bytes() + cost > self.common.limits.queue_bytes {
             Some(Limit::QueueBytes)
-        } else if self.account.is_full_for(state.queue.bytes(), state.link.is_some()) {
+        } else if self.common.account.is_full_for(state.queue.bytes(), state.link.is_some()) {
             Some(Limit::QueueBytesTotal)
         } else {
             None
@@ -279,12 +322,12 @@ impl Session {
     /// Reports what waits to the account of all sessions.
     pub(in crate::mqtt) fn settle(&self, state: &mut State) {
         let bytes = state.bytes();
-        self.account.settle(&mut state.share, bytes, state.link.is_some());
+        self.common.account.settle(&mut state.share, bytes, state.link.is_some());
     }
 
     /// Whether publishers wait for it already, so that what comes now is only what was on its way.
     fn is_waited_for(&self, state: &State, lasting: bool) -> bool {
-        state.queue.bytes() < self.limits.queue_bytes.saturating_add(ON_THE_WAY)
+        state.queue.bytes() < self.common.limits.queue_bytes.saturating_add(ON_THE_WAY)
             && self.gate.pressure(lasting).is_some()
     }
 
@@ -293,45 +336,79 @@ impl Session {
     ///
     /// # Errors
     /// The limit that keeps them out.
-    pub(in crate::mqtt) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> Result<(), Limit> {
+    pub(in crate::mqtt) fn enqueue_retained(&self, deliveries: Vec<Delivery>, most: usize) -> Result<Ticket, Limit> {
         let mut state = self.state.lock();
         if state.link.is_none() {
-            self.metrics.dropped(Drop::Offline, deliveries.len() as u64);
-            return Ok(());
+            self.common.metrics.dropped(Drop::Offline, deliveries.len() as u64);
+            return Ok(Ticket::NONE);
         }
         if state.backlog.len() + deliveries.len() > most {
             return Err(Limit::QueueMessages);
         }
         let bytes = state.backlog.bytes() + deliveries.iter().map(Queue::cost).sum::<usize>();
-        if self.account.is_full_for(bytes, true) {
+        if self.common.account.is_full_for(bytes, true) {
             return Err(Limit::QueueBytesTotal);
         }
-        for delivery in deliveries {
+        let mut ticket = Ticket::NONE;
+        for mut delivery in deliveries {
+            delivery.number = state.next_number();
+            ticket = ticket.max(self.keep_message(&delivery));
             state.backlog.push(delivery);
         }
         self.settle(&mut state);
         state.wake();
-        Ok(())
+        Ok(ticket)
     }
 
     /// Queues a message that a shared group chose this session for.
     ///
     /// # Errors
     /// The delivery, if the session has ended meanwhile.
-    pub(in crate::mqtt) fn deliver_shared(&self, delivery: Delivery) -> Result<Option<Pressure>, Delivery> {
+    pub(in crate::mqtt) fn deliver_shared(&self, delivery: Delivery) -> Result<Delivered, Delivery> {
         let mut state = self.state.lock();
         if state.ended {
             return Err(delivery);
         }
-        let pressure = self.enqueue(&mut state, delivery);
+        let delivered = self.enqueue(&mut state, delivery);
         self.settle(&mut state);
-        Ok(pressure)
+        Ok(delivered)
+    }
+
+    /// Drops what waits for the client and it may not read any more; says how many messages that were.
+    pub(in crate::mqtt) fn drop_unreadable(&self, state: &mut State) -> usize {
+        let rights = state.client.rights.clone();
+        let mut readable = |delivery: &Delivery| {
+            let readable = rights.may_read(delivery.message.topic());
+            if !readable {
+                self.forget_delivery(delivery);
+            }
+            readable
+        };
+        state.queue.retain(&mut readable) + state.backlog.retain(&mut readable)
+    }
+
+    /// The end of the session: gives back its subscriptions, and what shared groups may give to others.
+    pub(in crate::mqtt) fn end(
+        &self,
+        state: &mut State,
+    ) -> (AHashMap<ByteString, Subscription>, Vec<Delivery>, Ticket) {
+        state.ended = true;
+        state.link = None;
+        state.backlog = Queue::default();
+        state.copies = Copies::default();
+        state.received = AHashSet::new();
+        let queued = state.queue.drain_lasting();
+        let unacknowledged = state.inflight.take_unacknowledged().chain(queued);
+        let shared = unacknowledged.filter(|d| d.group.is_some()).collect();
+        let ticket = self.forget_all();
+        self.settle(state);
+        (std::mem::take(&mut state.subscriptions), shared, ticket)
     }
 
     /// Whether another message for it would be dropped.
     pub(in crate::mqtt) fn is_full(&self) -> bool {
         let state = self.state.lock();
-        state.queue.len() >= self.limits.queue_messages || state.queue.bytes() >= self.limits.queue_bytes
+        state.queue.len() >= self.common.limits.queue_messages || state.queue.bytes() >= self.common.limits.queue_bytes
     }
 }
 
@@ -339,6 +416,11 @@ impl State {
     /// Bytes of all that waits for the client.
     fn bytes(&self) -> usize {
         self.queue.bytes() + self.inflight.bytes() + self.backlog.bytes()
+    }
+
+    fn next_number(&mut self) -> Number {
+        self.number += 1;
+        Number::new(self.number)
     }
 
     fn wake(&mut self) {
@@ -376,29 +458,10 @@ impl State {
         !matching.iter().any(|options| options.partial) || self.client.rights.may_read(topic)
     }
 
-    /// Drops what waits for the client and it may not read any more; says how many messages that were.
-    pub(in crate::mqtt) fn drop_unreadable(&mut self) -> usize {
-        let rights = self.client.rights.clone();
-        let readable = |delivery: &Delivery| rights.may_read(delivery.message.topic());
-        self.queue.retain(readable) + self.backlog.retain(readable)
-    }
-
     /// The options of all its subscriptions that match `topic`, but for the shared ones.
     fn options_matching(&self, topic: &str) -> SmallVec<[Options; 4]> {
         let own = self.subscriptions.iter().filter(|(_, own)| own.group.is_none());
         own.filter(|(filter, _)| topic::matches(filter, topic)).map(|(_, own)| own.options).collect()
-    }
-
-    /// The end of the session: gives back its subscriptions, and what shared groups may give to others.
-    pub(in crate::mqtt) fn end(&mut self) -> (AHashMap<ByteString, Subscription>, Vec<Delivery>) {
-        self.ended = true;
-        self.backlog = Queue::default();
-        self.copies = Copies::default();
-        self.received = AHashSet::new();
-        let queued = self.queue.drain_lasting();
-        let unacknowledged = self.inflight.take_unacknowledged().chain(queued);
-        let shared = unacknowledged.filter(|d| d.group.is_some()).collect();
-        (std::mem::take(&mut self.subscriptions), shared)
     }
 }
 
@@ -411,7 +474,11 @@ impl Subscriber for Session {
         self.gate.pressure(lasting)
     }
 
-    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Option<Pressure> {
+    fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    fn deliver(&self, messages: &[Message], matching: &[Options], via: Via) -> Delivered {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let all;
@@ -422,7 +489,7 @@ impl Subscriber for Session {
             }
             _ => matching,
         };
-        let mut pressure: Option<Pressure> = None;
+        let mut delivered = Delivered::default();
         for message in messages {
             if via == Via::ExactAndWildcard {
                 state.copies.expect(message);
@@ -432,11 +499,11 @@ impl Subscriber for Session {
             } else if !state.may_take(matching, message.topic()) {
                 // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
-                pressure = self.enqueue(state, delivery).map(|p| p.or(pressure.take())).or(pressure);
+                delivered = delivered.and(self.enqueue(state, delivery));
             }
         }
         self.settle(state);
-        pressure
+        delivered
     }
 }
 

@@ -19,6 +19,7 @@ use dockgate::mqtt::listener::Entrance;
 use dockgate::mqtt::transport::crowd::Crowd;
 use dockgate::mqtt::{self, Broker};
 use dockgate::route::Route;
+use dockgate::store::Store;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::runtime::Runtime;
@@ -120,7 +121,7 @@ pub(crate) fn broker(limits: Limits) -> Arc<Broker> {
     let sources = Sources { acl_file: Some(acl.path().to_owned()), ..Sources::default() };
     let access = Arc::new(Access::open(sources).expect("the rules can be read"));
     let route = Route::start(1).expect("the routing core starts");
-    Arc::new(Broker::new(limits, access, metrics, Clock::start(), route, ledger, hook))
+    Arc::new(Broker::new(limits, access, metrics, Clock::start(), route, ledger, hook, Store::none()))
 }
 
 /// A listener's way in, for everybody.

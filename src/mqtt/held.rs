@@ -1,0 +1,166 @@
+//! What a connection has ready for its client and must not send before the store has committed something.
+//!
+//! Acknowledgements of publishes have a line of their own, in which they keep their order (MQTT-4.6.0-2, MQTT-4.6.0-3). When
+//! a commit fails they become refusals, which MQTT 3 has no word for: its clients are told nothing, and send again. All
+//! else waits until the commit has been made good.
+
+use super::encode::{self, Ack};
+use crate::metrics::Version;
+use crate::store::{Settled, Store, Ticket};
+use bytes::BytesMut;
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+
+/// An empty line gives back its memory if it has grown beyond this many.
+const KEEP: usize = 64;
+/// Acknowledgements that wait, with which nothing more is read from the client.
+const MOST_ACKS: usize = 8192;
+/// The reason of a refusal.
+const REASON: &str = "it cannot be stored now: the broker's disk fails or is full";
+
+/// An acknowledgement.
+#[derive(Debug)]
+pub(super) struct Acknowledgement {
+    pub(super) ack: Ack,
+    pub(super) id: NonZeroU16,
+    pub(super) code: u8,
+    /// For MQTT 5.
+    pub(super) reason: Option<Box<str>>,
+}
+
+impl Acknowledgement {
+    pub(super) fn encode(&self, out: &mut BytesMut, version: Version) {
+        encode::ack(out, self.ack, self.id, self.code, self.reason.as_deref(), version);
+    }
+}
+
+/// Any other packet.
+#[derive(Debug)]
+struct Packet {
+    ticket: Ticket,
+    bytes: BytesMut,
+    /// Messages that come after it wait too.
+    blocks: bool,
+    /// It is sent, too, if the commit fails.
+    fails_open: bool,
+}
+
+/// How a packet is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Messages may overtake it.
+    Alone,
+    /// Messages after it wait with it.
+    WithThoseAfter,
+    /// The same, and if the commit fails it goes out all the same.
+    AsLongAsItHelps,
+}
+
+/// What is held.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    acks: VecDeque<(Ticket, Acknowledgement)>,
+    packets: VecDeque<Packet>,
+    bytes: usize,
+    blocking: usize,
+}
+
+impl Held {
+    /// So much waits that the client should not be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.acks.len() >= MOST_ACKS
+    }
+
+    /// Bytes of the packets.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a message that has nothing to wait for itself must wait for its place.
+    pub(super) fn blocks_messages(&self) -> bool {
+        self.blocking > 0
+    }
+
+    /// Holds the acknowledgement of a publish.
+    pub(super) fn hold_ack(&mut self, ticket: Ticket, ack: Acknowledgement) {
+        self.acks.push_back((ticket, ack));
+    }
+
+    /// Whether the acknowledgement of a publish has to wait for those before it.
+    pub(super) fn has_acks(&self) -> bool {
+        !self.acks.is_empty()
+    }
+
+    /// Holds any other packet.
+    pub(super) fn hold(&mut self, ticket: Ticket, bytes: BytesMut, how: Hold) {
+        let blocks = how != Hold::Alone;
+        self.bytes += bytes.len();
+        self.blocking += usize::from(blocks);
+        self.packets.push_back(Packet { ticket, bytes, blocks, fails_open: how == Hold::AsLongAsItHelps });
+    }
+
+    /// What to wait for before more can be sent.
+    pub(super) fn next(&self) -> Option<Ticket> {
+        let (ack, packet) = (self.acks.front().map(|(ticket, _)| *ticket), self.packets.front().map(|p| p.ticket));
+        match (ack, packet) {
+            (Some(ack), Some(packet)) => Some(ack.min(packet)),
+            (ack, packet) => ack.or(packet),
+        }
+    }
+
+    /// Moves to `out` what may be sent by now. Tells `refused` of each PUBREC that became a refusal.
+    pub(super) fn release(
+        &mut self,
+        store: &Store,
+        out: &mut BytesMut,
+        version: Version,
+        mut refused: impl FnMut(NonZeroU16),
+    ) {
+        while let Some((ticket, mut ack)) = self.acks.pop_front() {
+            match store.settled(ticket) {
+                None => {
+                    self.acks.push_front((ticket, ack));
+                    break;
+                }
+                Some(Settled::Failed) if ack.code < 0x80 => {
+                    if version == Version::V5 {
+                        (ack.code, ack.reason) = (0x97, Some(REASON.into()));
+                        if ack.ack == Ack::Pubrec {
+                            refused(ack.id);
+                        }
+                        ack.encode(out, version);
+                    }
+                }
+                Some(_) => ack.encode(out, version),
+            }
+        }
+        let mut failed = Vec::new();
+        while let Some(mut packet) = self.packets.pop_front() {
+            match store.settled(packet.ticket) {
+                None => {
+                    self.packets.push_front(packet);
+                    break;
+                }
+                Some(Settled::Failed) if !packet.fails_open => {
+                    // What has nothing to wait for but its place passes it.
+                    self.blocking -= usize::from(std::mem::take(&mut packet.blocks));
+                    failed.push(packet);
+                }
+                Some(_) => {
+                    self.blocking -= usize::from(packet.blocks);
+                    self.bytes -= packet.bytes.len();
+                    out.extend_from_slice(&packet.bytes);
+                }
+            }
+        }
+        while let Some(packet) = failed.pop() {
+            self.packets.push_front(packet);
+        }
+        if self.acks.is_empty() && self.acks.capacity() > KEEP {
+            self.acks = VecDeque::new();
+        }
+        if self.packets.is_empty() && self.packets.capacity() > KEEP {
+            self.packets = VecDeque::new();
+        }
+    }
+}

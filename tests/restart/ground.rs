@@ -1,0 +1,83 @@
+//! A broker whose folder outlives it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::common::{BrokerProcess, Publish, V5, Wire};
+
+/// A broker on a folder of its own.
+pub(crate) struct Ground {
+    folder: TempDir,
+    settings: Vec<(&'static str, String)>,
+    broker: BrokerProcess,
+}
+
+impl Ground {
+    /// With the default settings but for these.
+    #[track_caller]
+    pub(crate) fn with(settings: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = vec![("DOCKGATE_DATA_DIR", folder.path().join("data").display().to_string())];
+        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let broker = start(&all);
+        Self { folder, settings: all, broker }
+    }
+
+    /// With the default settings.
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// Kills the broker and starts it again.
+    #[track_caller]
+    pub(crate) fn crash(&mut self) {
+        self.broker.kill();
+        self.broker = start(&self.settings);
+    }
+
+    /// Kills the broker, and starts it again after this.
+    #[track_caller]
+    pub(crate) fn crash_and(&mut self, meanwhile: impl FnOnce()) {
+        self.broker.kill();
+        meanwhile();
+        self.broker = start(&self.settings);
+    }
+
+    /// Stops the broker as a supervisor does, and starts it again.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        self.broker.terminate();
+        assert!(self.broker.expect_exit().success());
+        self.broker = start(&self.settings);
+    }
+
+    pub(crate) fn mqtt(&self) -> SocketAddr {
+        self.broker.mqtt
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.broker.http
+    }
+
+    /// The broker's folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Publishes one message, which must be accepted.
+    #[track_caller]
+    pub(crate) fn publish(&self, message: &Publish) {
+        let mut publisher = Wire::clean(self.mqtt(), V5, "publisher");
+        assert!(publisher.publish(message) < 0x80);
+        publisher.leave();
+    }
+}
+
+#[track_caller]
+fn start(settings: &[(&'static str, String)]) -> BrokerProcess {
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    BrokerProcess::start(&settings)
+}

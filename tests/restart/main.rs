@@ -1,0 +1,16 @@
+//! What a broker still knows after it has been killed: the binary, SIGKILL, and the same folder again.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails, in its helpers too.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commits;
+mod ground;
+mod in_flight;
+#[path = "../uploads/messages.rs"]
+mod messages;
+mod retained;
+mod sessions;
+mod uploads;
+mod wills;
