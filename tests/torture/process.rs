@@ -31,7 +31,7 @@ impl Process {
             // What the tests or their user set for themselves is no setting of this broker, but for how it keeps things.
             let name = name.to_string_lossy();
             if name.starts_with("DOCKGATE_") && !name.starts_with("DOCKGATE_PERSISTENCE__") {
-                command.env_remove(name);
+                command.env_remove(&*name);
             }
         }
         if std::env::var_os("DOCKGATE_TORTURE_NO_STORE").is_none() {

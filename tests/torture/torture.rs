@@ -136,7 +136,7 @@ impl Torture {
     fn live_until(&mut self, end: End) -> Result<(), Failure> {
         match (end, &self.process) {
             (End::Starting(time), None) => {
-                self.process = Some(Process::start(self.folder.path(), &self.log));
+                self.process = Some(Process::start(&self.folder.path().join("data"), &self.log));
                 std::thread::sleep(time);
             }
             (End::Starting(time) | End::Listening(time), _) => {
@@ -157,7 +157,7 @@ impl Torture {
     }
 
     fn live(&mut self) -> Result<(), Failure> {
-        let process = self.process.insert(Process::start(self.folder.path(), &self.log));
+        let process = self.process.insert(Process::start(&self.folder.path().join("data"), &self.log));
         let (mqtt, http) = process.wait(DEADLINE)?;
         self.lives += 1;
         self.scene.record(Fact::Listening(self.lives));
