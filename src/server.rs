@@ -5,9 +5,9 @@
 
 use crate::access::{Access, Flaw};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Persistence, Settings};
 use crate::files::{Files, Reloader, warn_of};
-use crate::hook::Hook;
+use crate::hook::{DigestKey, Hook};
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Ledger, Now};
 use crate::metrics::Metrics;
@@ -15,7 +15,7 @@ use crate::mqtt::Broker;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
 use crate::route::Route;
-use crate::store::Store;
+use crate::store::{self, OpenError, Options, Saved, Store};
 use crate::watchdog::{self, Watchdog};
 use socket2::{Domain, Socket, Type};
 use std::io;
@@ -28,6 +28,8 @@ use tokio_util::task::TaskTracker;
 
 /// How long connections may take to say good-bye.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the store may take to write what is pending; a commit that takes longer counts as stalled.
+const CLOSE: Duration = Duration::from_secs(10);
 /// How often gauges are brought up to date and the ledger looks at the time.
 const TICK: Duration = Duration::from_millis(250);
 /// Connections that wait to be accepted; the kernel lowers it to net.core.somaxconn.
@@ -57,6 +59,12 @@ pub enum StartError {
     /// The watchdog's thread did not start.
     #[error("the watchdog cannot start: {0}")]
     Watchdog(io::Error),
+    /// What must survive a restart cannot be kept.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Reading it ended half-way.
+    #[error("the store was not read to the end ({0}): `dockgate store check` says more")]
+    StoreStopped(String),
     /// The routing core did not start.
     #[error(transparent)]
     Core(#[from] crate::route::core::CoreDown),
@@ -89,6 +97,7 @@ pub struct Server {
     http_address: SocketAddr,
     http: HttpServer,
     route: Arc<Route>,
+    store: Arc<Store>,
 }
 
 impl Server {
@@ -129,9 +138,13 @@ impl Server {
         };
         let http = http::spawn(http_listener, state).map_err(StartError::Http)?;
 
+        let (store, saved) = open_store(&settings, metrics.clone()).await?;
+        // What was saved goes to the broker and to the ledger here.
+        drop(saved);
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes)?;
-        let hook = || Hook::new(ledger.clone(), metrics.clone());
+        let key = DigestKey::random();
+        let hook = || Hook::new(ledger.clone(), metrics.clone(), key.clone());
         let broker = Arc::new(Broker::new(
             settings.limits,
             access.clone(),
@@ -156,6 +169,7 @@ impl Server {
             http_address,
             http,
             route,
+            store,
         })
     }
 
@@ -184,7 +198,13 @@ impl Server {
     /// [`RunError`] if the broker cannot go on.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let housekeeping = tokio::spawn(keep_house(self.broker.clone(), self.ledger, self.hook));
+        let housekeeping = tokio::spawn(keep_house(
+            self.broker.clone(),
+            self.ledger,
+            self.hook,
+            self.store.clone(),
+            self.health.clone(),
+        ));
         let deadlines = tokio::spawn(self.broker.clone().run_deadlines());
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
@@ -224,14 +244,39 @@ impl Server {
         }
         housekeeping.abort();
         deadlines.abort();
+        close(self.store).await;
         self.http.stop();
         tracing::info!("stopped");
         ended
     }
 }
 
-/// Lets time pass for the ledger, and keeps the gauges up to date.
-async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
+/// Opens the store that the settings ask for; reading it may take a while.
+async fn open_store(settings: &Settings, metrics: Arc<Metrics>) -> Result<(Arc<Store>, Saved), StartError> {
+    let Persistence { enabled, sync } = settings.persistence;
+    if !enabled {
+        tracing::warn!("persistence.enabled = false: nothing survives a restart");
+        return Ok((Store::none(), Saved::default()));
+    }
+    let options = Options { data_dir: settings.data_dir.clone(), sync, metrics };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&options)).await;
+    let (store, saved) = opened.map_err(|panic| StartError::StoreStopped(panic.to_string()))??;
+    let (sessions, retained) = (saved.sessions.len(), saved.retained.len());
+    let folder = settings.data_dir.display();
+    tracing::info!(%folder, starts = store.epoch(), sessions, retained, "the store is open");
+    Ok((store, saved))
+}
+
+/// Closes the store, which has to wait for the disk; but no longer than a disk may take that works.
+async fn close(store: Arc<Store>) {
+    let closed = tokio::task::spawn_blocking(move || store.close());
+    if tokio::time::timeout(CLOSE, closed).await.is_err() {
+        tracing::error!("the disk does not answer: what was not acknowledged yet may be lost");
+    }
+}
+
+/// Lets time pass for the ledger, keeps the gauges up to date, and says how the store is.
+async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook, store: Arc<Store>, health: Arc<Health>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut round = 0u32;
@@ -241,8 +286,13 @@ async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
         if ledger.next_deadline().is_some_and(|deadline| deadline <= now) {
             hook.tick(now);
         }
+        match store.trouble() {
+            Some(text) => health.not_ready(Reason::Store, text),
+            None => health.ready(Reason::Store),
+        }
         if round.is_multiple_of(4) {
             broker.refresh_gauges();
+            store.refresh_gauges();
         }
         round = round.wrapping_add(1);
     }
@@ -260,6 +310,13 @@ pub fn unusable_addresses(settings: &Settings) -> Vec<StartError> {
         listen(any_port).err().map(|source| StartError::Listen { what, key, address, source })
     })
     .collect()
+}
+
+/// What keeps [`Server::bind`] from opening the store of the settings, but for a broker that has it at the moment.
+#[must_use]
+pub fn unusable_store(settings: &Settings) -> Option<StartError> {
+    let enabled = settings.persistence.enabled;
+    enabled.then(|| store::probe(&settings.data_dir).err())?.map(StartError::Store)
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
