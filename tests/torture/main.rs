@@ -78,7 +78,7 @@ fn what_was_acknowledged_survives_every_kill() {
         report.push_str(&format!("\n\n{flaw}\n{}", torture.facts_about(flaw, SHOWN.1)));
     }
     report.push_str(&format!("\n\nthe end of the broker's log:\n{}", torture.log_tail(30)));
-    panic!("{report}\n\nthe data is in {}", torture.keep().display());
+    panic!("{report}\n\nthe data and the log are in {}", torture.keep().display());
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -34,13 +34,12 @@ impl Process {
                 command.env_remove(&*name);
             }
         }
-        if std::env::var_os("DOCKGATE_TORTURE_NO_STORE").is_none() {
-            command.env("DOCKGATE_DATA_DIR", folder);
-        }
         let mut child = command
+            .env("DOCKGATE_DATA_DIR", folder)
             .env("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0"}]"#)
             .env("DOCKGATE_HTTP__BIND", "127.0.0.1:0")
             .env("DOCKGATE_LOG__FORMAT", "json")
+            .env("RUST_BACKTRACE", "1")
             // Nothing ends because time passes.
             .env("DOCKGATE_UPLOADS__REPLY_TIMEOUT", "1h")
             .env("DOCKGATE_UPLOADS__CANCEL_TIMEOUT", "1h")

@@ -116,9 +116,12 @@ impl Torture {
         panics
     }
 
-    /// Keeps the folder and says where it is.
+    /// Keeps the folder, puts the log beside the data, and says where that is.
     pub(crate) fn keep(self) -> PathBuf {
-        self.folder.keep()
+        let log = self.log_tail(usize::MAX);
+        let folder = self.folder.keep();
+        std::fs::write(folder.join("broker.log"), log).expect("the log is written");
+        folder
     }
 
     fn next_end(&mut self) -> End {
@@ -252,10 +255,13 @@ impl Torture {
         }
     }
 
-    /// The last lines of the broker's log.
+    /// The last lines of the broker's log; those of a panic, if it has one.
     pub(crate) fn log_tail(&self, lines: usize) -> String {
         let log = self.log.lock().expect("nobody panics with it");
-        log[log.len().saturating_sub(lines)..].join("\n")
+        let panic = log.iter().position(|line| line.contains("panicked"));
+        let last = log.len().saturating_sub(lines);
+        let first = panic.map_or(last, |panic| last.min(panic));
+        log[first..log.len().min(first.saturating_add(lines))].join("\n")
     }
 
     /// All facts about what a flaw is about, at most so many.
