@@ -9,11 +9,11 @@ use crate::config::{Persistence, Settings};
 use crate::files::{Files, Reloader, warn_of};
 use crate::hook::{DigestKey, Hook};
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
-use crate::ledger::{Ledger, Now};
+use crate::ledger::{Journal, Ledger, Now, Records};
 use crate::metrics::Metrics;
-use crate::mqtt::Broker;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
+use crate::mqtt::{Broker, Restored};
 use crate::route::Route;
 use crate::store::{self, OpenError, Options, Saved, Store};
 use crate::watchdog::{self, Watchdog};
@@ -62,6 +62,9 @@ pub enum StartError {
     /// What must survive a restart cannot be kept.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// What is in it cannot be used.
+    #[error("{0}: `dockgate store dump` shows what is there; move the folder away to start without it")]
+    Restore(#[from] crate::mqtt::Unusable),
     /// Reading it ended half-way.
     #[error("the store was not read to the end ({0}): `dockgate store check` says more")]
     StoreStopped(String),
@@ -110,26 +113,12 @@ impl Server {
         let Files { access, entrances, crowd, warnings } = Files::open(&settings).map_err(StartError::Files)?;
         warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
-        let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
         let health = Arc::new(Health::new());
+        let Sockets { listeners, mqtt_addresses, http: http_listener, http_address } = Sockets::open(&settings)?;
 
-        let mut listeners = Vec::new();
-        let mut mqtt_addresses = Vec::new();
-        for (index, wanted) in settings.listeners.iter().enumerate() {
-            let failed = |source| StartError::Listen {
-                what: "MQTT",
-                key: format!("listeners[{index}].bind"),
-                address: wanted.bind,
-                source,
-            };
-            let listener = TcpListener::from_std(listen(wanted.bind).map_err(failed)?).map_err(failed)?;
-            mqtt_addresses.push(listener.local_addr().map_err(failed)?);
-            listeners.push(listener);
-        }
-        let address = settings.http.bind;
-        let failed = |source| StartError::Listen { what: "HTTP", key: "http.bind".to_owned(), address, source };
-        let http_listener = listen(address).map_err(failed)?;
-        let http_address = http_listener.local_addr().map_err(failed)?;
+        let (store, saved) = open_store(&settings, metrics.clone()).await?;
+        let Saved { sessions, retained, gateways, ended, digest_key } = saved;
+        let ledger = Arc::new(open_ledger(&settings, &store, Records { gateways, ended }, Now(clock.now_ms())));
         let state = HttpState {
             metrics: metrics.clone(),
             ledger: ledger.clone(),
@@ -138,12 +127,9 @@ impl Server {
         };
         let http = http::spawn(http_listener, state).map_err(StartError::Http)?;
 
-        let (store, saved) = open_store(&settings, metrics.clone()).await?;
-        // What was saved goes to the broker and to the ledger here.
-        drop(saved);
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes)?;
-        let key = DigestKey::random();
+        let key = digest_key.map_or_else(DigestKey::random, DigestKey::from);
         let hook = || Hook::new(ledger.clone(), metrics.clone(), key.clone());
         let broker = Arc::new(Broker::new(
             settings.limits,
@@ -153,8 +139,12 @@ impl Server {
             route.clone(),
             ledger.clone(),
             hook(),
-            Store::none(),
+            store.clone(),
         ));
+        let Restored { sessions, subscriptions, messages, retained } = broker.restore(sessions, retained)?;
+        if store.is_enabled() {
+            tracing::info!(sessions, subscriptions, messages, retained, "what was there before is there again");
+        }
         let hook = hook();
         Ok(Self {
             broker,
@@ -200,7 +190,7 @@ impl Server {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let housekeeping = tokio::spawn(keep_house(
             self.broker.clone(),
-            self.ledger,
+            self.ledger.clone(),
             self.hook,
             self.store.clone(),
             self.health.clone(),
@@ -244,11 +234,72 @@ impl Server {
         }
         housekeeping.abort();
         deadlines.abort();
+        self.ledger.flush(self.broker.now());
         close(self.store).await;
         self.http.stop();
         tracing::info!("stopped");
         ended
     }
+}
+
+/// The addresses of the settings, bound: clients that connect wait until they are accepted.
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    mqtt_addresses: Vec<SocketAddr>,
+    http: std::net::TcpListener,
+    http_address: SocketAddr,
+}
+
+impl Sockets {
+    fn open(settings: &Settings) -> Result<Self, StartError> {
+        let (mut listeners, mut mqtt_addresses) = (Vec::new(), Vec::new());
+        for (index, wanted) in settings.listeners.iter().enumerate() {
+            let failed = |source| StartError::Listen {
+                what: "MQTT",
+                key: format!("listeners[{index}].bind"),
+                address: wanted.bind,
+                source,
+            };
+            let listener = TcpListener::from_std(listen(wanted.bind).map_err(failed)?).map_err(failed)?;
+            mqtt_addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let address = settings.http.bind;
+        let failed = |source| StartError::Listen { what: "HTTP", key: "http.bind".to_owned(), address, source };
+        let http = listen(address).map_err(failed)?;
+        let http_address = http.local_addr().map_err(failed)?;
+        Ok(Self { listeners, mqtt_addresses, http, http_address })
+    }
+}
+
+/// The ledger's journal in the store.
+#[derive(Debug)]
+struct StoreJournal(Arc<Store>);
+
+impl Journal for StoreJournal {
+    fn gateway(&self, gateway: &str, record: Option<Vec<u8>>) -> u64 {
+        self.0.put_gateway(gateway, record).mark()
+    }
+
+    fn ended(&self, place: u64, record: Option<Vec<u8>>) -> u64 {
+        self.0.put_ended(place, record).mark()
+    }
+}
+
+/// The ledger as it was left, if there is a store.
+fn open_ledger(settings: &Settings, store: &Arc<Store>, records: Records, now: Now) -> Ledger {
+    let rules = settings.uploads.rules();
+    if !store.is_enabled() {
+        return Ledger::new(rules);
+    }
+    let (ledger, restored) = Ledger::restore(rules, Arc::new(StoreJournal(store.clone())), records, now);
+    tracing::info!(
+        gateways = restored.gateways,
+        running = restored.running,
+        ended = restored.ended,
+        "the uploads are known again"
+    );
+    ledger
 }
 
 /// Opens the store that the settings ask for; reading it may take a while.

@@ -234,7 +234,7 @@ impl Store {
     /// A ticket for everything that has been put so far.
     #[must_use]
     pub fn latest(&self) -> Ticket {
-        Ticket::NONE
+        self.0.as_ref().map_or(Ticket::NONE, |engine| engine.shared.latest())
     }
 
     /// What has come of a ticket; none as long as its commit is not over.

@@ -99,6 +99,16 @@ impl Shared {
         ticket
     }
 
+    /// The batch that everything put so far is in, or was.
+    pub(super) fn latest(&self) -> Ticket {
+        let gathering = self.gathering.lock();
+        match self.acknowledged {
+            true if gathering.touched => Ticket(gathering.number),
+            true => Ticket(gathering.number - 1),
+            false => Ticket::NONE,
+        }
+    }
+
     /// Sleeps until there is something to commit, and not before this time.
     pub(super) fn next(&self, not_before: Instant, retry: bool) -> Next {
         let mut gathering = self.gathering.lock();

@@ -10,6 +10,18 @@ impl Ticket {
     /// Has failed, and will for ever. It is the greatest, so that it wins over any other.
     pub(super) const REFUSED: Self = Self(u64::MAX);
 
+    /// The ticket as a number, for rooms that do not know of tickets: greater for a later one, 0 for [`Ticket::NONE`].
+    #[must_use]
+    pub fn mark(self) -> u64 {
+        self.0
+    }
+
+    /// The ticket with this number.
+    #[must_use]
+    pub fn from_mark(mark: u64) -> Self {
+        Self(mark)
+    }
+
     /// Whether there is something to wait for.
     #[must_use]
     pub fn is_some(self) -> bool {
