@@ -72,8 +72,9 @@ fn subscribers(scene: &Arc<Scene>, seed: u64) -> Vec<Actor> {
         (Client::persistent(scene, V311, "share-q2-flighty"), &[("$share/two/t/#", 2)], Habit::Flighty),
         (Client::persistent(scene, V5, "share-q1-a"), &[("$share/one/t/a", 1)], Habit::Flighty),
         (Client::persistent(scene, V5, "share-q1-b"), &[("$share/one/t/a", 1)], Habit::Away),
-        (Client::persistent(scene, V311, "docks"), &[("thing/product/+/services", 1)], Habit::Flighty),
-        (Client::persistent(scene, V5, "backends"), &[("thing/product/+/events", 2)], Habit::Slow),
+        // Not of every gateway: where nobody else waits for the commit, the ledger has to.
+        (Client::persistent(scene, V311, "docks"), &[("thing/product/7CTDM7E0000002/#", 1)], Habit::Flighty),
+        (Client::persistent(scene, V5, "backends"), &[("thing/product/8UUXN7E0000003/events", 2)], Habit::Slow),
     ];
     let cast = cast.map(|(client, filters, habit)| {
         let name = client.name.to_string();

@@ -73,6 +73,8 @@ pub(crate) struct Client {
     asked: Option<Asked>,
     /// Acknowledgements that are held back.
     held: Vec<u8>,
+    /// Messages that go out together, with the next [`Client::poll`].
+    outbox: Vec<u8>,
 }
 
 /// The packet identifier of SUBSCRIBE and UNSUBSCRIBE, far from those of messages, which are as small as can be.
@@ -103,6 +105,7 @@ impl Client {
             received: HashMap::new(),
             asked: None,
             held: Vec::new(),
+            outbox: Vec::new(),
         }
     }
 
@@ -147,6 +150,7 @@ impl Client {
         self.scene.record(Fact::Connected { session: Arc::clone(&self.name), persistent: self.is_persistent, present });
         self.link = Some(link);
         self.held.clear();
+        self.outbox.clear();
         if !present {
             self.received.clear();
             // The broker knows nothing of them; what was released had been taken over.
@@ -171,6 +175,7 @@ impl Client {
 
     /// Ends the connection, as a client should or without a word.
     pub(crate) fn disconnect(&mut self, with_a_word: bool) {
+        self.flush();
         if with_a_word {
             self.send(&DISCONNECT);
         }
@@ -191,9 +196,8 @@ impl Client {
             message = message.property((property::CORRELATION, correlation));
         }
         self.scene.record(Fact::Sent { label: label.clone(), topic: topic.into(), qos, kind });
-        let bytes = message.bytes(self.connect.version);
+        self.outbox.extend(message.bytes(self.connect.version));
         self.outgoing.push(Outgoing { label: label.clone(), message, is_released: false });
-        self.send(&bytes);
         label
     }
 
@@ -252,8 +256,14 @@ impl Client {
         }
     }
 
-    /// Takes what comes within this time, and what came with it.
+    fn flush(&mut self) {
+        let outbox = std::mem::take(&mut self.outbox);
+        self.send(&outbox);
+    }
+
+    /// Sends what is to be sent; takes what comes within this time, and what came with it.
     pub(crate) fn poll(&mut self, patience: Duration) {
+        self.flush();
         let mut patience = patience;
         loop {
             match self.link.as_mut().map(|link| link.next(patience)) {

@@ -4,6 +4,7 @@
 //! before another, the first happened before the second ended: that is all the checker relies on.
 
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::label::{Label, Name};
@@ -90,16 +91,71 @@ pub(crate) struct Entry {
 pub(crate) struct History {
     began: Instant,
     entries: Mutex<Vec<Entry>>,
+    ambush: Mutex<Option<Ambush>>,
+}
+
+/// Somebody waits for a fact of some kind.
+#[derive(Debug)]
+struct Ambush {
+    prey: Prey,
+    tell: Sender<()>,
+}
+
+/// What the broker has just promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prey {
+    /// That a step of an upload counts.
+    Upload,
+    /// That a retained message is kept.
+    Retained,
+    /// That a subscription is kept, or is no more.
+    Subscription,
+    /// That it has a message.
+    Message,
+    /// That a packet identifier is free again.
+    Completed,
+}
+
+impl Prey {
+    pub(crate) const ALL: [Prey; 5] =
+        [Prey::Upload, Prey::Retained, Prey::Subscription, Prey::Message, Prey::Completed];
+
+    fn is(self, fact: &Fact) -> bool {
+        let by = |label: &Label, names: &[&str]| names.iter().any(|name| label.publisher.starts_with(name));
+        match (self, fact) {
+            // Gateways have names that begin with a digit.
+            (Prey::Upload, Fact::Acked(label)) => by(label, &["backend-", "4", "7", "8"]),
+            (Prey::Retained, Fact::Acked(label)) => by(label, &["retain-"]),
+            (Prey::Message, Fact::Acked(label)) => by(label, &["publish-"]),
+            (Prey::Completed, Fact::Completed(label)) => by(label, &["publish-q2", "publish-mixed"]),
+            (Prey::Subscription, Fact::Granted { session, .. } | Fact::Left { session, .. }) => {
+                **session != *"inspector"
+            }
+            _ => false,
+        }
+    }
 }
 
 impl History {
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), entries: Mutex::default() }
+        Self { began: Instant::now(), entries: Mutex::default(), ambush: Mutex::default() }
     }
 
     pub(crate) fn record(&self, fact: Fact) {
+        let mut ambush = self.ambush.lock().expect("nobody panics with it");
+        if let Some(caught) = ambush.take_if(|ambush| ambush.prey.is(&fact)) {
+            caught.tell.send(()).ok();
+        }
+        drop(ambush);
         let mut entries = self.entries.lock().expect("nobody panics with it");
         entries.push(Entry { at: self.began.elapsed(), fact });
+    }
+
+    /// Tells of the next fact of a kind, as soon as it is recorded.
+    pub(crate) fn ambush(&self, prey: Prey) -> Receiver<()> {
+        let (tell, told) = channel();
+        *self.ambush.lock().expect("nobody panics with it") = Some(Ambush { prey, tell });
+        told
     }
 
     pub(crate) fn len(&self) -> usize {

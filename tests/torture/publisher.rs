@@ -40,9 +40,10 @@ impl Publisher {
     }
 
     fn burst(&mut self) {
-        let window = usize::try_from(self.random.between(1, 12)).expect("small");
-        for _ in 0..self.random.between(0, 3) {
-            if self.client.open() < window {
+        // A few at a time, and now and then so many that the broker takes a while to go through them.
+        let (most, window) = if self.random.percent(3) { (40, 60) } else { (3, self.random.between(1, 12)) };
+        for _ in 0..self.random.between(0, most) {
+            if self.client.open() < usize::try_from(window).expect("small") {
                 let (topic, qos) = (*self.random.pick(&TOPICS), *self.random.pick(self.qos));
                 self.client.publish(topic, qos, Kind::Plain, None);
             }

@@ -9,11 +9,13 @@ use tempfile::TempDir;
 
 use crate::actors::{self, Actor, SUBSCRIPTIONS};
 use crate::checker::{Checker, Flaw};
-use crate::fact::Fact;
+use crate::fact::{Fact, Prey};
 use crate::process::{Log, Process};
 use crate::random::Random;
 use crate::scene::{DEADLINE, Life, Scene, Stage};
 
+/// How long a promise is waited for.
+const AMBUSH: Duration = Duration::from_millis(500);
 /// Kills between two settlings: what was lost is noticed not much later.
 const KILLS_TO_SETTLE: usize = 25;
 /// How long a settling may go without any news.
@@ -33,6 +35,8 @@ enum End {
     Starting(Duration),
     /// So long after it listens.
     Listening(Duration),
+    /// As soon as something is promised, so long or longer after it listens.
+    Promised(Duration, Prey),
     /// So long after all that shows from outside was looked at.
     Inspected(Duration),
 }
@@ -130,7 +134,8 @@ impl Torture {
         match random.between(1, 100) {
             1..=12 => End::Starting(milliseconds(0, 80, random)),
             13..=25 => End::Listening(milliseconds(0, 20, random)),
-            26..=60 => End::Inspected(milliseconds(0, 100, random)),
+            26..=50 => End::Inspected(milliseconds(0, 100, random)),
+            51..=80 => End::Promised(milliseconds(0, 300, random), *random.pick(&Prey::ALL)),
             _ => End::Listening(milliseconds(20, 400, random)),
         }
     }
@@ -145,6 +150,12 @@ impl Torture {
             (End::Starting(time) | End::Listening(time), _) => {
                 self.live_if_dead()?;
                 std::thread::sleep(time);
+            }
+            (End::Promised(time, prey), _) => {
+                self.live_if_dead()?;
+                std::thread::sleep(time);
+                // It may be long until there is one.
+                self.scene.history.ambush(prey).recv_timeout(AMBUSH).ok();
             }
             (End::Inspected(time), _) => {
                 self.live_if_dead()?;
