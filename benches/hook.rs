@@ -5,10 +5,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::Criterion;
 use dockgate::hook::{DigestKey, Hook, Publisher};
-use dockgate::ledger::{Ledger, Now, Observation, Observer, Rules};
+use dockgate::ledger::{Journal, Ledger, Now, Observation, Observer, Rules};
 use serde_json::json;
 
 const GATEWAY: &str = "8UUXN000000001"; // the shape of a Dock 3's serial number
@@ -26,6 +27,22 @@ impl Observer for Silent {
     }
 }
 
+/// Keeps nothing: the price of the store is its own.
+#[derive(Debug)]
+struct Forgetful;
+
+impl Journal for Forgetful {
+    fn gateway(&self, _: &str, record: Option<Vec<u8>>) -> u64 {
+        black_box(record);
+        1
+    }
+
+    fn ended(&self, _: u64, record: Option<Vec<u8>>) -> u64 {
+        black_box(record);
+        1
+    }
+}
+
 /// A hook with a ledger of its own.
 struct Subject {
     hook: Hook,
@@ -33,18 +50,30 @@ struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let ledger = Arc::new(Ledger::new(Rules::default()));
-        Self { hook: Hook::new(ledger, Arc::new(Silent), DigestKey::random()) }
+        Self::of(Ledger::new(Rules::default()))
+    }
+
+    /// One whose ledger is to outlive the process.
+    fn kept() -> Self {
+        Self::of(Ledger::with_journal(Rules::default(), Arc::new(Forgetful)))
+    }
+
+    fn of(ledger: Ledger) -> Self {
+        Self { hook: Hook::new(Arc::new(ledger), Arc::new(Silent), DigestKey::random()) }
     }
 
     /// What the edge does with every publish. False if it was refused.
     fn forwards(&self, topic: &str, payload: &[u8]) -> bool {
+        self.forwards_at(NOW, topic, payload)
+    }
+
+    fn forwards_at(&self, now: Now, topic: &str, payload: &[u8]) -> bool {
         let Some(topic) = Hook::concerns(topic) else {
             return true;
         };
         let publisher =
             Publisher { client_id: "backend", is_here: true, may_speak_as_gateway: true, may_command: true };
-        self.hook.inspect(&publisher, topic, payload, NOW).verdict.forwards()
+        self.hook.inspect(&publisher, topic, payload, now).verdict.forwards()
     }
 }
 
@@ -80,6 +109,7 @@ fn main() {
     other_methods(&mut criterion);
     progress(&mut criterion);
     starts(&mut criterion);
+    kept(&mut criterion);
     list_reply(&mut criterion);
     criterion.final_summary();
 }
@@ -134,22 +164,47 @@ fn progress(criterion: &mut Criterion) {
     });
 }
 
+/// The same with a journal: told of a transition, told of progress that is due, and not told of what may wait.
+fn kept(criterion: &mut Criterion) {
+    let topics = Topics::new();
+    let subject = Subject::kept();
+    let mut event = Message::new(&progress_event());
+    assert!(subject.forwards(&topics.services, Message::new(&start()).next()));
+    assert!(subject.forwards(&topics.events, event.next()));
+    criterion.bench_function("kept: progress event, 0.8 KB, less than a second after another", |bencher| {
+        bencher.iter(|| subject.forwards(&topics.events, black_box(event.next())));
+    });
+    let mut now = NOW;
+    criterion.bench_function("kept: progress event, 0.8 KB, a second after another", |bencher| {
+        bencher.iter(|| {
+            now = now.after(Duration::from_secs(1));
+            subject.forwards_at(now, &topics.events, black_box(event.next()))
+        });
+    });
+    start_and_rejection(criterion, "kept: start, and the reply that frees its slot", &Subject::kept());
+}
+
 fn starts(criterion: &mut Criterion) {
     let subject = Subject::new();
+    start_and_rejection(criterion, "start, and the reply that frees its slot", &subject);
+    let (topics, mut start) = (Topics::new(), Message::new(&start()));
+    assert!(subject.forwards(&topics.services, start.next()));
+    criterion.bench_function("start, refused", |bencher| {
+        bencher.iter(|| assert!(!subject.forwards(&topics.services, black_box(start.next()))));
+    });
+}
+
+fn start_and_rejection(criterion: &mut Criterion, name: &str, subject: &Subject) {
     let topics = Topics::new();
     let mut start = Message::new(&start());
     let mut rejection = Message::new(&json!({
         "bid": bid(), "data": { "result": 324_015 }, "method": "fileupload_start", "tid": tid(), "timestamp": 0,
     }));
-    criterion.bench_function("start, and the reply that frees its slot", |bencher| {
+    criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
             assert!(subject.forwards(&topics.services, black_box(start.next())));
             assert!(subject.forwards(&topics.services_reply, black_box(rejection.next())));
         });
-    });
-    assert!(subject.forwards(&topics.services, start.next()));
-    criterion.bench_function("start, refused", |bencher| {
-        bencher.iter(|| assert!(!subject.forwards(&topics.services, black_box(start.next()))));
     });
 }
 

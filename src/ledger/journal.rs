@@ -126,7 +126,9 @@ impl Ledger {
         }
         let shape = state.shape(self.gateways.hasher());
         state.kept.is_behind |= !turn.is_silent;
-        if state.kept.shape != shape {
+        // What ended and was taken up again in one turn looks as before.
+        let has_moved = !(effects.ended.is_empty() && effects.forgotten.is_empty());
+        if state.kept.shape != shape || has_moved {
             state.kept.shape = shape;
             mark = mark.max(state.write(key, journal, turn.now));
         } else if state.kept.due().is_some_and(|due| due <= turn.now) {
@@ -141,7 +143,7 @@ impl Ledger {
     }
 
     /// Tells the journal at once of all that it has not been told. Returns the mark by which to wait for it. For the
-    /// broker's end: a process that is killed loses [`COALESCE_MS`] of progress at most.
+    /// broker's end: a process that is killed loses a second of progress at most.
     pub fn flush(&self, now: Now) -> u64 {
         let Some(journal) = self.journal.as_deref() else {
             return 0;

@@ -410,7 +410,8 @@ where
                         let mut packet = BytesMut::new();
                         encode::publish(&mut packet, &delivery.message, &header, self.version, now_ms);
                         let is_guarded = delivery.message.is_guarded();
-                        self.held.hold(ticket, packet, if is_guarded { Hold::AsLongAsItHelps } else { Hold::Alone });
+                        let how = if is_guarded { Hold::AsLongAsItHelps } else { Hold::WithThoseAfter };
+                        self.held.hold(ticket, packet, how);
                     } else {
                         encode::publish(&mut self.output, &delivery.message, &header, self.version, now_ms);
                     }

@@ -50,7 +50,7 @@ struct Packet {
 pub(super) enum Hold {
     /// Messages may overtake it.
     Alone,
-    /// Messages after it wait with it.
+    /// Messages after it wait with it, so that all keep their order; but not for a commit that has failed.
     WithThoseAfter,
     /// The same, and if the commit fails it goes out all the same.
     AsLongAsItHelps,

@@ -1,7 +1,10 @@
 //! Why a store cannot be opened, and what to do about it.
 
+use std::cell::Cell;
 use std::io;
+use std::panic;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -141,9 +144,26 @@ impl std::fmt::Display for Fault {
     }
 }
 
+thread_local! {
+    /// A panic of this thread will be an error, which says all there is to say.
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs what may panic on a damaged file (redb says of itself that it does), and takes a panic for a fault.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IS_GUARDED.get() {
+                usual(info);
+            }
+        }));
+    });
+    let was_guarded = IS_GUARDED.replace(true);
+    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    IS_GUARDED.set(was_guarded);
+    outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
         Err(Fault::Damaged(format!("the database stopped half-way: {text}")))

@@ -38,6 +38,10 @@ fn many_clients_with_one_identifier_take_over_from_each_other() {
             ground.expect_unmoved();
         }
     });
+    eventually("all of them have been heard", || {
+        let ended = ["dockgate_connections_total", "dockgate_connections_refused_total"];
+        ended.iter().map(|name| metric(ground.broker.http, name, "")).sum::<f64>() >= 800.0
+    });
     let mut last = Wire::connect(address, &Connect::new(V5, "contested"));
     last.expect_alive();
     eventually("one of them is left", || metric(ground.broker.http, "dockgate_connections", "") == 3.0);

@@ -54,10 +54,10 @@ fn what_needs_the_disk_is_refused_and_all_else_goes_on_until_there_is_room() {
     assert!(accepted > 5, "{accepted}");
 
     // It says so.
-    assert_eq!(status(ground.http(), "/readyz"), 503);
+    eventually("it is not ready", || status(ground.http(), "/readyz") == 503);
     eventually("the log says what to do", || ground.log().contains("Free space"));
     assert!(metric(ground.http(), "dockgate_store_failures_total", "") > 0.5);
-    assert!(metric(ground.http(), "dockgate_store_up", "").abs() < 0.5);
+    eventually("the metric says so", || metric(ground.http(), "dockgate_store_up", "") < 0.5);
 
     // MQTT 5 gets a reason; MQTT 3 has none, and gets nothing.
     publisher.push(&Publish::new("fill/refused", "x").qos(1, 7).retain());
@@ -85,7 +85,7 @@ fn what_needs_the_disk_is_refused_and_all_else_goes_on_until_there_is_room() {
     ground.free_the_disk();
     eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
     assert_eq!(publisher.publish(&Publish::new("kept", "after").qos(2, 10)), 0);
-    assert_eq!(publisher.publish(&Publish::new("fill/after", "x").qos(1, 11).retain()), 0);
+    assert!(publisher.publish(&Publish::new("fill/after", "x").qos(1, 11).retain()) < 0x80);
     ground.crash();
     assert!(retained(&ground, "fill/+") > usize::from(accepted), "an acknowledged one is missing");
     assert_eq!(retained(&ground, "fill/refused"), 0);
@@ -115,5 +115,5 @@ fn who_is_connected_is_served_on_a_full_disk() {
     assert_eq!(subscriber.try_subscribe(&[], &[("more", 1)]), [0x97]);
     // But anybody may connect.
     Wire::connect(ground.mqtt(), &Connect::persistent(V5, "late")).leave();
-    assert_eq!(status(ground.http(), "/readyz"), 503);
+    eventually("it is not ready", || status(ground.http(), "/readyz") == 503);
 }

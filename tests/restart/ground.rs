@@ -108,6 +108,12 @@ impl Ground {
         self.folder.path().join("data")
     }
 
+    /// Has everything committed that has happened until now, also what nobody waits for.
+    #[track_caller]
+    pub(crate) fn commit(&self) {
+        self.publish(&Publish::new("ground/commit", "").qos(1, 1).retain());
+    }
+
     /// Publishes one message, which must be accepted.
     #[track_caller]
     pub(crate) fn publish(&self, message: &Publish) {

@@ -55,7 +55,8 @@ fn a_message_that_was_sent_is_sent_again_under_its_identifier() {
             ground.publish(&Publish::new("sent", payload).qos(qos, 1));
         }
         let sent: Vec<_> = (0..3).map(|_| subscriber.expect_publish()).collect();
-        subscriber.vanish();
+        subscriber.leave();
+        ground.commit();
         ground.crash();
         let (mut subscriber, present) = Wire::resume(ground.mqtt(), &connect);
         assert!(present);
@@ -72,6 +73,7 @@ fn a_message_that_was_sent_is_sent_again_under_its_identifier() {
             subscriber.complete(message);
         }
         subscriber.expect_alive();
+        ground.commit();
         ground.crash();
         let (mut subscriber, _) = Wire::resume(ground.mqtt(), &connect);
         subscriber.expect_alive();
@@ -134,7 +136,7 @@ fn a_message_that_the_client_has_is_only_released() {
 fn acknowledgements_keep_the_order_of_the_publishes() {
     let ground = Ground::new();
     for version in VERSIONS {
-        let offline = Connect::persistent(V5, "waits");
+        let offline = Connect::persistent(V5, &format!("waits-{version:?}"));
         let mut subscriber = Wire::connect(ground.mqtt(), &offline);
         subscriber.subscribe(&[("kept", 1)]);
         subscriber.leave();

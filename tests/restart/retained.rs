@@ -7,10 +7,10 @@ use crate::ground::Ground;
 /// The retained messages under `filter`, in order of their topics.
 fn retained(ground: &Ground, filter: &str) -> Vec<Publish> {
     let mut reader = Wire::clean(ground.mqtt(), V5, "reader");
-    reader.subscribe(&[(filter, 0)]);
     // What is sent to itself comes after all that is retained.
     let end = "end/of/list";
     reader.subscribe(&[(end, 0)]);
+    reader.subscribe(&[(filter, 0)]);
     reader.push(&Publish::new(end, ""));
     let mut found = Vec::new();
     loop {

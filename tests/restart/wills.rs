@@ -42,6 +42,7 @@ fn a_delay_goes_on_over_the_crash() {
     watcher.expect_message("waits");
     assert!(began.elapsed() >= Duration::from_secs(2), "before its time");
     watcher.expect_alive();
+    ground.commit();
     ground.crash();
     // It has been published: not again. Who was connected is not any more.
     let mut watcher = Wire::connect(ground.mqtt(), &self::watcher());

@@ -155,10 +155,8 @@ fn ten_thousand_docks_that_reconnect_at_once_cost_a_look_up_each() {
     assert_eq!(desk.ledger.active(), (0, 10_000, 0));
 }
 
-#[test]
-fn many_threads_at_once_leave_nothing_behind() {
-    let desk = Desk::with(Rules { max_gateways: 5, history_total: 7, ..Rules::default() });
-    let (ledger, now) = (&desk.ledger, desk.now());
+/// Eight threads say all kinds of things about nine gateways.
+pub(super) fn storm(ledger: &Ledger, now: Now) {
     std::thread::scope(|scope| {
         for thread in 0..8_u64 {
             scope.spawn(move || {
@@ -190,6 +188,12 @@ fn many_threads_at_once_leave_nothing_behind() {
             });
         }
     });
+}
+
+#[test]
+fn many_threads_at_once_leave_nothing_behind() {
+    let desk = Desk::with(Rules { max_gateways: 5, history_total: 7, ..Rules::default() });
+    storm(&desk.ledger, desk.now());
     let (gateways, history) = desk.ledger.held();
     assert!(gateways <= 5 && history <= 7, "{gateways} {history}");
     let views = desk.ledger.gateways(desk.now());

@@ -57,6 +57,17 @@ fn what_time_ends_is_told_too_and_so_is_what_is_taken_up_again() {
 }
 
 #[test]
+fn what_ends_and_is_taken_up_again_at_one_moment_is_told_at_once() {
+    let (desk, notebook) = Desk::kept(Rules::default());
+    desk.start("a", 1, &["3"]);
+    desk.progress("a", "in_progress", &[]);
+    desk.wait(600).ledger.client_back(DOCK, desk.now());
+    let (told, mark) = told(&notebook, || desk.progress("a", "in_progress", &[]));
+    assert_eq!((told, mark), (1, notebook.told()));
+    assert_eq!(notebook.gateway_record()["running"][0]["heard"], desk.now().0);
+}
+
+#[test]
 fn progress_is_told_at_most_once_a_second_and_nothing_waits_for_it() {
     let (desk, notebook) = Desk::kept(Rules::default());
     desk.start("a", 1, &["3"]);
@@ -146,7 +157,8 @@ fn a_bridge_that_speaks_for_one_dock_is_told_to_be_back_for_all_of_them() {
         let body = Body::Progress(Progress { status: "in_progress", ..Progress::default() });
         desk.ledger.apply(gateway, &Event { client: "bridge", is_here: true, tid: "", bid: "b", body }, desk.now());
     };
-    (report(DOCK), report("OTHER"));
+    report(DOCK);
+    report("OTHER");
     desk.ledger.client_gone("bridge", desk.now(), &|_| false);
     desk.ledger.flush(desk.now());
     assert_eq!(notebook.gateway_record()["speaker"]["gone"], desk.now().0);
@@ -194,4 +206,13 @@ fn a_gateway_that_only_showed_lists_has_no_record_once_they_are_answered() {
     desk.say(DOCK, "l", "", Body::ListReply(ListReply { result: Some(0), modules: vec![module] }));
     desk.wait(1).tick();
     assert_eq!(notebook.records(), Records::default());
+}
+
+#[test]
+fn the_records_come_in_the_order_of_the_changes_whichever_thread_makes_them() {
+    let (desk, notebook) = Desk::kept(Rules { max_gateways: 5, history_total: 7, ..Rules::default() });
+    bounds::storm(&desk.ledger, desk.now());
+    desk.ledger.flush(desk.wait(3_600).now());
+    assert_eq!(notebook.records(), desk.ledger.records());
+    assert!(desk.ledger.records().ended.len() <= 7);
 }

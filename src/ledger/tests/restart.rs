@@ -92,8 +92,10 @@ const STATES: [(&str, Scope, Reach); 16] = [
     }),
 ];
 
+type Probe = fn(&Desk) -> Effects;
+
 /// What comes after it.
-const PROBES: [(&str, fn(&Desk) -> Effects); 18] = [
+const PROBES: [(&str, Probe); 18] = [
     ("a conflicting start", |desk| desk.start("other", 99, &["3"])),
     ("a start for the aircraft's logs", |desk| desk.start("other", 99, &["0"])),
     ("the same start again", |desk| desk.start("a9", 1, &["3"])),
