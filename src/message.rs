@@ -108,7 +108,7 @@ impl Message {
         let topic = std::str::from_utf8(message.topic_bytes()).ok()?;
         // A topic name is not empty and has neither wildcards nor U+0000 (MQTT 4.7.3).
         let is_topic = !topic.is_empty() && !topic.contains(['+', '#', '\0']);
-        let is_known = message.0[0] & !(RETAIN | 0b11) == 0 && message.0[0] & 0b11 != 0b11;
+        let is_known = message.0[0] & !(GUARDED | RETAIN | 0b11) == 0 && message.0[0] & 0b11 != 0b11;
         (is_topic && is_known).then_some(message)
     }
 
@@ -268,6 +268,13 @@ mod tests {
         let mut arena = BytesMut::with_capacity(4096);
         let (a, b) = (Message::build_in(&mut arena, &parts()), Message::build_in(&mut arena, &parts()));
         assert!(a.is_same(&a.clone()) && !a.is_same(&b) && !a.is_same(&a.detached()));
+    }
+
+    #[test]
+    fn a_guarded_message_comes_back_from_the_disk_as_one() {
+        let guarded = Message::build_guarded_in(&mut BytesMut::new(), &parts());
+        let back = Message::from_storage(guarded.into_bytes()).expect("it is known");
+        assert!(back.is_guarded() && back.retain());
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod rate;
 mod record;
 mod requests;
 mod restore;
+mod room;
 mod rules;
 mod status;
 mod table;

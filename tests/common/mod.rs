@@ -24,7 +24,7 @@ pub(crate) use packet::{
     Connect, DISCONNECT, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V31, V311, VERSIONS, Version, ack,
     disconnect, frame, subscribe, unsubscribe,
 };
-pub(crate) use process::BrokerProcess;
+pub(crate) use process::{BrokerProcess, listening};
 pub(crate) use property::{Property, Value};
 pub(crate) use wire::{DEADLINE, Wait, Wire};
 

@@ -190,7 +190,7 @@ impl Drop for BrokerProcess {
 }
 
 /// The protocol and the address of a "listening" line.
-fn listening(line: &str) -> Option<(String, SocketAddr)> {
+pub(crate) fn listening(line: &str) -> Option<(String, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
     let fields = line.get("fields").unwrap_or(&line);
     if fields.get("message")?.as_str()? != "listening" {
