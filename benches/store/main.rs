@@ -45,11 +45,7 @@ fn main() {
             Which::Fjall => commits::<Fjall>(folder, batch, amount.commits),
         });
     }
-    compare(
-        "rows put and deleted again: size, time",
-        |engine, folder| dispatch_flood(engine, folder, &amount),
-        &amount,
-    );
+    compare("rows put and deleted again: size, time", |engine, folder| dispatch_flood(engine, folder, &amount));
     compare("open and read all rows after a kill", |engine, folder| dispatch_load(engine, folder, &amount));
     own::run(&amount);
 }

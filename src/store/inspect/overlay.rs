@@ -6,6 +6,7 @@
 use parking_lot::Mutex;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -100,14 +101,15 @@ impl StorageBackend for Overlay {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut changed = self.changed.lock();
         for (page, inside, at, part) in parts(offset, data.len()) {
-            if !changed.pages.contains_key(&page) {
-                let mut bytes = vec![0; PAGE as usize].into_boxed_slice();
-                self.original(page * PAGE, &mut bytes)?;
-                changed.pages.insert(page, bytes);
-            }
-            if let Some(page) = changed.pages.get_mut(&page) {
-                page[inside..inside + part].copy_from_slice(&data[at..at + part]);
-            }
+            let bytes = match changed.pages.entry(page) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => {
+                    let mut bytes = vec![0; PAGE as usize].into_boxed_slice();
+                    self.original(page * PAGE, &mut bytes)?;
+                    free.insert(bytes)
+                }
+            };
+            bytes[inside..inside + part].copy_from_slice(&data[at..at + part]);
         }
         Ok(())
     }
