@@ -101,6 +101,7 @@ impl Committer {
         // Whatever goes wrong, the database is dropped within the guard: redb may panic there, too.
         let outcome = guarded(|| {
             let db = db;
+            self.opening.expect_in_place()?;
             let txn = db.begin_write()?;
             tables::write(&txn, number, &batch)?;
             txn.commit()?;

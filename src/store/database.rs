@@ -11,7 +11,9 @@ use super::error::{Fault, guarded};
 use super::format::{self, Start};
 use super::medium::{Medium, Wrap};
 use super::tables::{BATCH, META};
+use parking_lot::Mutex;
 use redb::{Builder, Database, ReadableDatabase as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,11 +32,13 @@ pub(super) struct Opening {
     pub(super) wrap: Wrap,
     /// An fsync has failed since the file was last written as a whole.
     unsynced: Arc<AtomicBool>,
+    /// The device and the number of the file that is open.
+    inode: Mutex<Option<(u64, u64)>>,
 }
 
 impl Opening {
     pub(super) fn new(file: PathBuf, wrap: Wrap) -> Self {
-        Self { file, wrap, unsynced: Arc::default() }
+        Self { file, wrap, unsynced: Arc::default(), inode: Mutex::default() }
     }
 
     /// Opens the database at the start; makes one in an empty file.
@@ -81,9 +85,24 @@ impl Opening {
         Ok((db, batch.unwrap_or(0)))
     }
 
+    /// Finds out whether the file that is open is still the one in its folder: what is written to a file that somebody has
+    /// deleted is on no disk.
+    pub(super) fn expect_in_place(&self) -> Result<(), Fault> {
+        if Some(self.inode_in_place()?) == *self.inode.lock() {
+            return Ok(());
+        }
+        Err(Fault::Damaged("another file is in its place".to_owned()))
+    }
+
+    fn inode_in_place(&self) -> Result<(u64, u64), Fault> {
+        let file = std::fs::metadata(&self.file)?;
+        Ok((file.dev(), file.ino()))
+    }
+
     /// Opens the database and checks all its sums: what a disk has forgotten is found now, and not when a client asks for it.
     fn open_checked(&self) -> Result<Database, Fault> {
         let medium = Medium::open(&self.file, &self.wrap, self.unsynced.clone())?;
+        *self.inode.lock() = Some(self.inode_in_place()?);
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         guarded(move || Ok(builder.create_with_backend(medium)?))

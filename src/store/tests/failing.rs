@@ -157,6 +157,20 @@ fn a_stalled_disk_counts_as_failing_until_it_answers() {
 }
 
 #[test]
+fn what_is_written_to_a_deleted_file_is_not_acknowledged() {
+    let bench = Bench::new();
+    let (store, _) = bench.open();
+    assert_eq!(settle(&store, put(&store, 1, "before")), Settled::Committed);
+    let aside = bench.folder.path().join("aside");
+    std::fs::rename(bench.file(), &aside).unwrap();
+    assert_eq!(settle(&store, put(&store, 2, "gone")), Settled::Failed);
+    assert!(store.trouble().unwrap().contains("No such file"), "{:?}", store.trouble());
+    std::fs::rename(aside, bench.file()).unwrap();
+    wait_for_recovery(&store);
+    assert_eq!(payloads(&bench.close(store)), ["before", "gone"]);
+}
+
+#[test]
 fn a_file_that_was_taken_away_while_the_disk_failed_is_not_made_anew() {
     let bench = Bench::new();
     let (store, _) = bench.open();
