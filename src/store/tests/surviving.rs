@@ -167,3 +167,27 @@ fn no_store_keeps_nothing_and_makes_nobody_wait() {
     assert_eq!((settle(&store, ticket), store.epoch()), (Settled::Committed, 0));
     store.close();
 }
+
+#[test]
+fn a_file_that_a_flood_has_left_mostly_empty_is_made_smaller_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = || folder.path().join("dockgate.redb").metadata().unwrap().len();
+    let (store, _) = Store::open(&options(folder.path())).unwrap();
+    put(&store, 1, "kept");
+    let payload = vec![7; 1 << 20];
+    let topics: Vec<_> = (0..70).map(|number| format!("flood/{number}")).collect();
+    for topic in &topics {
+        store.retain(&message(topic, &payload));
+    }
+    assert_eq!(settle(&store, put(&store, 2, "kept")), Settled::Committed);
+    let flooded = size();
+    assert!(flooded > 70 << 20, "{flooded}");
+    for topic in &topics {
+        store.unretain(topic);
+    }
+    drop(store);
+    let (store, saved) = Store::open(&options(folder.path())).unwrap();
+    assert!(size() < flooded / 8, "{} of {flooded}", size());
+    assert_eq!((payloads(&saved), saved.retained.len()), (vec!["kept".to_owned(); 2], 0));
+    drop(store);
+}
