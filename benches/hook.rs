@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::Criterion;
-use dockgate::hook::{Hook, Publisher};
+use dockgate::hook::{DigestKey, Hook, Publisher};
 use dockgate::ledger::{Ledger, Now, Observation, Observer, Rules};
 use serde_json::json;
 
@@ -34,7 +34,7 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let ledger = Arc::new(Ledger::new(Rules::default()));
-        Self { hook: Hook::new(ledger, Arc::new(Silent)) }
+        Self { hook: Hook::new(ledger, Arc::new(Silent), DigestKey::random()) }
     }
 
     /// What the edge does with every publish. False if it was refused.
@@ -44,7 +44,7 @@ impl Subject {
         };
         let publisher =
             Publisher { client_id: "backend", is_here: true, may_speak_as_gateway: true, may_command: true };
-        self.hook.inspect(&publisher, topic, payload, NOW).forwards()
+        self.hook.inspect(&publisher, topic, payload, NOW).verdict.forwards()
     }
 }
 

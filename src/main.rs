@@ -20,10 +20,13 @@ use dockgate::config::{Listener, Loaded, Log, Policy, Scope, Settings, is_local}
 use dockgate::files::{Files, Reloader};
 use dockgate::mqtt::transport::crowd::OWN_FILES;
 use dockgate::server::{self, Server, StartError};
+use dockgate::store::{self, Probe, Sync};
 use dockgate::{import, logging, sim, supervisor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+/// Sent to a process that writes a file beyond its limit (setrlimit(2)), which ends it unless it is caught.
+const SIGXFSZ: i32 = 25;
 /// Exit code for settings that cannot be used; clap uses the same for the command line.
 const WRONG_SETTINGS: u8 = 2;
 /// What shells report for a process that SIGINT has ended (128 + 2).
@@ -93,7 +96,8 @@ fn main() -> ExitCode {
     }
     match Files::open(&loaded.settings) {
         Ok(files) => {
-            let unusable = server::unusable_addresses(&loaded.settings);
+            let mut unusable = server::unusable_addresses(&loaded.settings);
+            unusable.extend(server::unusable_store(&loaded.settings));
             for error in &unusable {
                 let cause = error.source().map_or_else(String::new, |cause| format!(" ({cause})"));
                 eprintln!("{error}{cause}");
@@ -141,6 +145,8 @@ fn serve(Loaded { settings, warnings }: Loaded) -> anyhow::Result<()> {
     block_on(async {
         // Before anything listens, so that no signal from here on ends the process half-way.
         let stop = stop_signal()?;
+        // A file that may not grow is an error of the store like a full disk, and no reason to die. Once caught, always caught.
+        drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
         let hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
         info!(version = env!("CARGO_PKG_VERSION"), "starting");
         let server = Server::bind(settings).await?;
@@ -239,11 +245,30 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
         Scope::Module => "module of a gateway",
     };
     line(format_args!("uploads: one at a time on a {scope}; {policy}"));
+    line(format_args!("persistence: {}", persistence(settings)));
     let of_files = files.warnings.iter().map(ToString::to_string).chain(files_warning(settings));
     for warning in warnings.iter().map(ToString::to_string).chain(of_files) {
         line(format_args!("warning: {warning}"));
     }
     text
+}
+
+/// What survives a restart, and where it is kept.
+fn persistence(settings: &Settings) -> String {
+    if !settings.persistence.enabled {
+        return "nothing survives a restart".to_owned();
+    }
+    let folder = settings.data_dir.display();
+    let state = match store::probe(&settings.data_dir) {
+        Ok(Probe::New) => ", which serve makes",
+        Ok(Probe::InUse) => ", which a dockgate is using now",
+        Ok(Probe::Usable) | Err(_) => "",
+    };
+    let when = match settings.persistence.sync {
+        Sync::Always => "before it is acknowledged",
+        Sync::Interval => "within a second",
+    };
+    format!("what survives a restart is on the disk {when}, in {folder}{state}")
 }
 
 /// What a client needs to get in, and what it may do then.

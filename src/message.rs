@@ -99,6 +99,25 @@ impl Message {
         whole.then_some(message)
     }
 
+    /// Takes back a message that was kept on a disk, where bytes may have rotted.
+    ///
+    /// None if these are no bytes that a message of a client could have.
+    #[must_use]
+    pub fn from_storage(bytes: Bytes) -> Option<Self> {
+        let message = Self::from_bytes(bytes)?;
+        let topic = std::str::from_utf8(message.topic_bytes()).ok()?;
+        // A topic name is not empty and has neither wildcards nor U+0000 (MQTT 4.7.3).
+        let is_topic = !topic.is_empty() && !topic.contains(['+', '#', '\0']);
+        let is_known = message.0[0] & !(RETAIN | 0b11) == 0 && message.0[0] & 0b11 != 0b11;
+        (is_topic && is_known).then_some(message)
+    }
+
+    /// The bytes to keep on a disk.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The bytes to hand to the routing core.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {

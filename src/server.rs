@@ -5,17 +5,17 @@
 
 use crate::access::{Access, Flaw};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Persistence, Settings};
 use crate::files::{Files, Reloader, warn_of};
-use crate::hook::Hook;
+use crate::hook::{DigestKey, Hook};
 use crate::http::{self, Health, HttpServer, HttpState, Reason};
-use crate::ledger::{Ledger, Now};
+use crate::ledger::{Journal, Ledger, Now, Records};
 use crate::metrics::Metrics;
-use crate::mqtt::Broker;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
+use crate::mqtt::{Broker, Restored};
 use crate::route::Route;
-use crate::store::Store;
+use crate::store::{self, OpenError, Options, Saved, Store};
 use crate::watchdog::{self, Watchdog};
 use socket2::{Domain, Socket, Type};
 use std::io;
@@ -28,6 +28,8 @@ use tokio_util::task::TaskTracker;
 
 /// How long connections may take to say good-bye.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the store may take to write what is pending; a commit that takes longer counts as stalled.
+const CLOSE: Duration = Duration::from_secs(10);
 /// How often gauges are brought up to date and the ledger looks at the time.
 const TICK: Duration = Duration::from_millis(250);
 /// Connections that wait to be accepted; the kernel lowers it to net.core.somaxconn.
@@ -57,6 +59,15 @@ pub enum StartError {
     /// The watchdog's thread did not start.
     #[error("the watchdog cannot start: {0}")]
     Watchdog(io::Error),
+    /// What must survive a restart cannot be kept.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What is in it cannot be used.
+    #[error("{0}: `dockgate store dump` shows what is there; move the folder away to start without it")]
+    Restore(#[from] crate::mqtt::Unusable),
+    /// Reading it ended half-way.
+    #[error("the store was not read to the end ({0}): `dockgate store check` says more")]
+    StoreStopped(String),
     /// The routing core did not start.
     #[error(transparent)]
     Core(#[from] crate::route::core::CoreDown),
@@ -89,6 +100,7 @@ pub struct Server {
     http_address: SocketAddr,
     http: HttpServer,
     route: Arc<Route>,
+    store: Arc<Store>,
 }
 
 impl Server {
@@ -101,26 +113,12 @@ impl Server {
         let Files { access, entrances, crowd, warnings } = Files::open(&settings).map_err(StartError::Files)?;
         warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
-        let ledger = Arc::new(Ledger::new(settings.uploads.rules()));
         let health = Arc::new(Health::new());
+        let Sockets { listeners, mqtt_addresses, http: http_listener, http_address } = Sockets::open(&settings)?;
 
-        let mut listeners = Vec::new();
-        let mut mqtt_addresses = Vec::new();
-        for (index, wanted) in settings.listeners.iter().enumerate() {
-            let failed = |source| StartError::Listen {
-                what: "MQTT",
-                key: format!("listeners[{index}].bind"),
-                address: wanted.bind,
-                source,
-            };
-            let listener = TcpListener::from_std(listen(wanted.bind).map_err(failed)?).map_err(failed)?;
-            mqtt_addresses.push(listener.local_addr().map_err(failed)?);
-            listeners.push(listener);
-        }
-        let address = settings.http.bind;
-        let failed = |source| StartError::Listen { what: "HTTP", key: "http.bind".to_owned(), address, source };
-        let http_listener = listen(address).map_err(failed)?;
-        let http_address = http_listener.local_addr().map_err(failed)?;
+        let (store, saved) = open_store(&settings, metrics.clone()).await?;
+        let Saved { sessions, retained, gateways, ended, digest_key } = saved;
+        let ledger = Arc::new(open_ledger(&settings, &store, Records { gateways, ended }, Now(clock.now_ms())));
         let state = HttpState {
             metrics: metrics.clone(),
             ledger: ledger.clone(),
@@ -131,7 +129,8 @@ impl Server {
 
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes)?;
-        let hook = || Hook::new(ledger.clone(), metrics.clone());
+        let key = digest_key.map_or_else(DigestKey::random, DigestKey::from);
+        let hook = || Hook::new(ledger.clone(), metrics.clone(), key.clone());
         let broker = Arc::new(Broker::new(
             settings.limits,
             access.clone(),
@@ -140,8 +139,12 @@ impl Server {
             route.clone(),
             ledger.clone(),
             hook(),
-            Store::none(),
+            store.clone(),
         ));
+        let Restored { sessions, subscriptions, messages, retained } = broker.restore(sessions, retained)?;
+        if store.is_enabled() {
+            tracing::info!(sessions, subscriptions, messages, retained, "what was there before is there again");
+        }
         let hook = hook();
         Ok(Self {
             broker,
@@ -156,6 +159,7 @@ impl Server {
             http_address,
             http,
             route,
+            store,
         })
     }
 
@@ -184,7 +188,13 @@ impl Server {
     /// [`RunError`] if the broker cannot go on.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let housekeeping = tokio::spawn(keep_house(self.broker.clone(), self.ledger, self.hook));
+        let housekeeping = tokio::spawn(keep_house(
+            self.broker.clone(),
+            self.ledger.clone(),
+            self.hook,
+            self.store.clone(),
+            self.health.clone(),
+        ));
         let deadlines = tokio::spawn(self.broker.clone().run_deadlines());
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
@@ -224,14 +234,100 @@ impl Server {
         }
         housekeeping.abort();
         deadlines.abort();
+        self.ledger.flush(self.broker.now());
+        close(self.store).await;
         self.http.stop();
         tracing::info!("stopped");
         ended
     }
 }
 
-/// Lets time pass for the ledger, and keeps the gauges up to date.
-async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
+/// The addresses of the settings, bound: clients that connect wait until they are accepted.
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    mqtt_addresses: Vec<SocketAddr>,
+    http: std::net::TcpListener,
+    http_address: SocketAddr,
+}
+
+impl Sockets {
+    fn open(settings: &Settings) -> Result<Self, StartError> {
+        let (mut listeners, mut mqtt_addresses) = (Vec::new(), Vec::new());
+        for (index, wanted) in settings.listeners.iter().enumerate() {
+            let failed = |source| StartError::Listen {
+                what: "MQTT",
+                key: format!("listeners[{index}].bind"),
+                address: wanted.bind,
+                source,
+            };
+            let listener = TcpListener::from_std(listen(wanted.bind).map_err(failed)?).map_err(failed)?;
+            mqtt_addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let address = settings.http.bind;
+        let failed = |source| StartError::Listen { what: "HTTP", key: "http.bind".to_owned(), address, source };
+        let http = listen(address).map_err(failed)?;
+        let http_address = http.local_addr().map_err(failed)?;
+        Ok(Self { listeners, mqtt_addresses, http, http_address })
+    }
+}
+
+/// The ledger's journal in the store.
+#[derive(Debug)]
+struct StoreJournal(Arc<Store>);
+
+impl Journal for StoreJournal {
+    fn gateway(&self, gateway: &str, record: Option<Vec<u8>>) -> u64 {
+        self.0.put_gateway(gateway, record).mark()
+    }
+
+    fn ended(&self, place: u64, record: Option<Vec<u8>>) -> u64 {
+        self.0.put_ended(place, record).mark()
+    }
+}
+
+/// The ledger as it was left, if there is a store.
+fn open_ledger(settings: &Settings, store: &Arc<Store>, records: Records, now: Now) -> Ledger {
+    let rules = settings.uploads.rules();
+    if !store.is_enabled() {
+        return Ledger::new(rules);
+    }
+    let (ledger, restored) = Ledger::restore(rules, Arc::new(StoreJournal(store.clone())), records, now);
+    tracing::info!(
+        gateways = restored.gateways,
+        running = restored.running,
+        ended = restored.ended,
+        "the uploads are known again"
+    );
+    ledger
+}
+
+/// Opens the store that the settings ask for; reading it may take a while.
+async fn open_store(settings: &Settings, metrics: Arc<Metrics>) -> Result<(Arc<Store>, Saved), StartError> {
+    let Persistence { enabled, sync } = settings.persistence;
+    if !enabled {
+        tracing::warn!("persistence.enabled = false: nothing survives a restart");
+        return Ok((Store::none(), Saved::default()));
+    }
+    let options = Options { data_dir: settings.data_dir.clone(), sync, metrics };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&options)).await;
+    let (store, saved) = opened.map_err(|panic| StartError::StoreStopped(panic.to_string()))??;
+    let (sessions, retained) = (saved.sessions.len(), saved.retained.len());
+    let folder = settings.data_dir.display();
+    tracing::info!(%folder, starts = store.epoch(), sessions, retained, "the store is open");
+    Ok((store, saved))
+}
+
+/// Closes the store, which has to wait for the disk; but no longer than a disk may take that works.
+async fn close(store: Arc<Store>) {
+    let closed = tokio::task::spawn_blocking(move || store.close());
+    if tokio::time::timeout(CLOSE, closed).await.is_err() {
+        tracing::error!("the disk does not answer: what was not acknowledged yet may be lost");
+    }
+}
+
+/// Lets time pass for the ledger, keeps the gauges up to date, and says how the store is.
+async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook, store: Arc<Store>, health: Arc<Health>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut round = 0u32;
@@ -241,8 +337,13 @@ async fn keep_house(broker: Arc<Broker>, ledger: Arc<Ledger>, hook: Hook) {
         if ledger.next_deadline().is_some_and(|deadline| deadline <= now) {
             hook.tick(now);
         }
+        match store.trouble() {
+            Some(text) => health.not_ready(Reason::Store, text),
+            None => health.ready(Reason::Store),
+        }
         if round.is_multiple_of(4) {
             broker.refresh_gauges();
+            store.refresh_gauges();
         }
         round = round.wrapping_add(1);
     }
@@ -260,6 +361,13 @@ pub fn unusable_addresses(settings: &Settings) -> Vec<StartError> {
         listen(any_port).err().map(|source| StartError::Listen { what, key, address, source })
     })
     .collect()
+}
+
+/// What keeps [`Server::bind`] from opening the store of the settings, but for a broker that has it at the moment.
+#[must_use]
+pub fn unusable_store(settings: &Settings) -> Option<StartError> {
+    let enabled = settings.persistence.enabled;
+    enabled.then(|| store::probe(&settings.data_dir).err())?.map(StartError::Store)
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {

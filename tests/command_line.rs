@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// dockgate with no `DOCKGATE_…` variables but these.
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
@@ -29,11 +29,14 @@ struct Serving {
     process: Child,
     log: BufReader<ChildStderr>,
     listening: serde_json::Value,
+    data: TempDir,
 }
 
 impl Serving {
     fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
         let variables = [
+            ("DOCKGATE_DATA_DIR", data.path().to_str().unwrap()),
             ("DOCKGATE_LISTENERS", r#"[{bind="127.0.0.1:0"}]"#),
             ("DOCKGATE_HTTP__BIND", "127.0.0.1:0"),
             ("DOCKGATE_LOG__FORMAT", "json"),
@@ -43,7 +46,7 @@ impl Serving {
         let mqtt = line(&mut log, "listening");
         assert_eq!(mqtt["protocol"], "mqtt");
         let listening = line(&mut log, "listening");
-        Self { process, log, listening }
+        Self { process, log, listening, data }
     }
 
     fn signal(&self, name: &str) {

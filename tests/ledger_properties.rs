@@ -1,10 +1,13 @@
 //! What holds in the ledger whatever is said, in whatever order.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dockgate::hook::{Hook, Publisher, Verdict};
-use dockgate::ledger::{Ledger, Now, Observation, Observer, Policy, Rules, Scope, UploadView, Wanted};
+use dockgate::hook::{DigestKey, Hook, Publisher, Verdict};
+use dockgate::ledger::{
+    Journal, Ledger, Now, Observation, Observer, Policy, Records, Rules, Scope, UploadView, Wanted,
+};
 use proptest::prelude::*;
 
 const GATEWAYS: [&str; 4] = ["DOCK-A", "DOCK-B", "DOCK-C", "DOCK-D"];
@@ -15,6 +18,40 @@ struct Nobody;
 
 impl Observer for Nobody {
     fn observe(&self, _: &Observation) {}
+}
+
+/// A journal in memory.
+#[derive(Debug, Default)]
+struct Notebook(Mutex<Pages>);
+
+/// Records by gateway, and by place.
+type Pages = (BTreeMap<Box<str>, Vec<u8>>, BTreeMap<u64, Vec<u8>>);
+
+impl Journal for Notebook {
+    fn gateway(&self, gateway: &str, record: Option<Vec<u8>>) -> u64 {
+        let gateways = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
+        match record {
+            Some(record) => gateways.insert(gateway.into(), record),
+            None => gateways.remove(gateway),
+        };
+        1
+    }
+
+    fn ended(&self, place: u64, record: Option<Vec<u8>>) -> u64 {
+        let ended = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
+        match record {
+            Some(record) => ended.insert(place, record),
+            None => ended.remove(&place),
+        };
+        1
+    }
+}
+
+impl Notebook {
+    fn records(&self) -> Records {
+        let (gateways, ended) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Records { gateways: gateways.into_iter().collect(), ended: ended.into_iter().collect() }
+    }
 }
 
 /// One thing that happens.
@@ -77,31 +114,91 @@ fn named(modules: u8) -> Vec<&'static str> {
 struct World {
     hook: Hook,
     ledger: Arc<Ledger>,
+    notebook: Arc<Notebook>,
     now: Now,
+    /// Who is connected.
+    online: BTreeSet<String>,
     /// The clock of the devices, so that no two events have the same bytes unless they should.
     stamp: u64,
 }
 
 impl World {
     fn new(rules: Rules) -> World {
-        let ledger = Arc::new(Ledger::new(rules));
-        let hook = Hook::new(Arc::clone(&ledger), Arc::new(Nobody));
-        World { hook, ledger, now: Now(1_700_000_000_000), stamp: 0 }
+        let notebook = Arc::new(Notebook::default());
+        let ledger = Ledger::with_journal(rules, Arc::clone(&notebook) as Arc<dyn Journal>);
+        World::of(ledger, notebook, Now(1_700_000_000_000), 0)
+    }
+
+    fn of(ledger: Ledger, notebook: Arc<Notebook>, now: Now, stamp: u64) -> World {
+        let ledger = Arc::new(ledger);
+        let hook = Hook::new(Arc::clone(&ledger), Arc::new(Nobody), DigestKey::from([7; 32]));
+        let online = GATEWAYS.iter().chain(&["bridge"]).map(|client| (*client).to_owned()).collect();
+        World { hook, ledger, notebook, now, online, stamp }
+    }
+
+    /// What a new process makes of what the journal has now. Every client has come back.
+    fn restarted(&self, rules: Rules) -> World {
+        let notebook =
+            Arc::new(Notebook(Mutex::new(self.notebook.0.lock().unwrap_or_else(PoisonError::into_inner).clone())));
+        let (ledger, restored) = Ledger::restore(rules, Arc::clone(&notebook) as _, notebook.records(), self.now);
+        assert!(restored.unreadable.is_empty(), "{:?}", restored.unreadable);
+        World::of(ledger, notebook, self.now, self.stamp)
+    }
+
+    fn all_come_back(&mut self) {
+        for client in GATEWAYS.iter().chain(&["bridge"]) {
+            self.online.insert((*client).to_owned());
+            self.ledger.client_back(client, self.now);
+        }
+    }
+
+    /// What is known of the gateways with uploads, less what need not be the same after a restart: numbers and lists.
+    fn known(&self) -> Vec<serde_json::Value> {
+        let views = GATEWAYS.iter().filter_map(|gateway| self.ledger.gateway(gateway, self.now));
+        let views = views.filter(|view| !view.running.is_empty() || view.ended > 0);
+        let mut views: Vec<_> = views.map(|view| serde_json::to_value(view).expect("a view serialises")).collect();
+        views.iter_mut().for_each(|view| strip(view, &["id", "listed"]));
+        views
+    }
+
+    fn known_but_for_progress(&self) -> Vec<serde_json::Value> {
+        const PROGRESS: [&str; 15] = [
+            "age_ms",
+            "heard_ms",
+            "refused",
+            "present",
+            "gone_ms",
+            "status",
+            "code",
+            "meaning",
+            "size",
+            "progress",
+            "current_step",
+            "total_step",
+            "overall",
+            "upload_rate",
+            "finish_time",
+        ];
+        let mut views = self.known();
+        views.iter_mut().for_each(|view| strip(view, &PROGRESS));
+        views
     }
 
     fn publish(&self, client: &str, gateway: &str, level: &str, payload: &[u8]) -> Verdict {
         let topic = format!("thing/product/{gateway}/{level}");
         let topic = Hook::concerns(&topic).expect("one of the three");
         let publisher = Publisher { client_id: client, is_here: true, may_speak_as_gateway: true, may_command: true };
-        self.hook.inspect(&publisher, topic, payload, self.now)
+        self.hook.inspect(&publisher, topic, payload, self.now).verdict
     }
 
     fn say(&self, client: &str, gateway: &str, level: &str, message: &serde_json::Value) -> Verdict {
         self.publish(client, gateway, level, message.to_string().as_bytes())
     }
 
-    fn take(&mut self, gateway: &str, step: &Step) {
+    /// Something happens. What is said to the hook has a verdict.
+    fn take(&mut self, gateway: &str, step: &Step) -> Vec<Verdict> {
         use serde_json::json;
+        let mut verdicts = Vec::new();
         self.stamp += 1;
         let dock = if self.stamp.is_multiple_of(5) { "bridge" } else { gateway };
         match step {
@@ -113,7 +210,7 @@ impl World {
                 let credentials =
                     json!({"access_key_id": SECRETS[0], "access_key_secret": SECRETS[1], "security_token": SECRETS[2]});
                 let data = json!({"bucket": "b", "credentials": credentials, "params": {"files": files}, "n": data});
-                self.say("backend", gateway, "services", &json!({"tid": format!("t{name}"), "bid": format!("b{name}"), "method": "fileupload_start", "data": data}));
+                verdicts.push(self.say("backend", gateway, "services", &json!({"tid": format!("t{name}"), "bid": format!("b{name}"), "method": "fileupload_start", "data": data})));
             }
             Step::StartReply { name, result, is_named } => {
                 let mut reply =
@@ -158,19 +255,45 @@ impl World {
                     self.ledger.tick(self.now);
                 }
             }
-            Step::Gone { own } => self.ledger.client_gone(if *own { gateway } else { "bridge" }, self.now, &|_| false),
-            Step::Back { own } => self.ledger.client_back(if *own { gateway } else { "bridge" }, self.now),
+            Step::Gone { own } => {
+                let client = if *own { gateway } else { "bridge" };
+                self.online.remove(client);
+                self.ledger.client_gone(client, self.now, &|client| self.online.contains(client));
+            }
+            Step::Back { own } => {
+                let client = if *own { gateway } else { "bridge" };
+                self.online.insert(client.to_owned());
+                self.ledger.client_back(client, self.now);
+            }
             Step::Garbage(bytes) => {
                 let payload = [b"{\"method\":\"fileupload_start\",", &bytes[..]].concat();
                 for level in ["services", "services_reply", "events"] {
-                    self.publish(gateway, gateway, level, &payload);
+                    verdicts.push(self.publish(gateway, gateway, level, &payload));
                 }
             }
         }
+        verdicts
     }
 
     fn running(&self) -> Vec<UploadView> {
         self.ledger.gateways(self.now).into_iter().flat_map(|view| view.running).collect()
+    }
+
+    /// The same, but time ends what it ends at its moment: what is looked at later ends in an order that nothing promises,
+    /// and of a history that is full, others are forgotten.
+    fn take_in_time(&mut self, gateway: &str, step: &Step) -> Vec<Verdict> {
+        let Step::Wait { seconds, .. } = step else {
+            // Of a gateway that only showed a list nothing is kept.
+            let is_first = matches!(step, Step::ListReply) && self.ledger.gateway(gateway, self.now).is_none();
+            return if is_first { Vec::new() } else { self.take(gateway, step) };
+        };
+        let until = self.now.after(Duration::from_secs(u64::from(*seconds)));
+        while let Some(due) = self.ledger.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.ledger.tick(self.now);
+        }
+        self.now = until;
+        Vec::new()
     }
 
     /// Ticks at every deadline until there is none, at most so many times.
@@ -184,6 +307,18 @@ impl World {
             self.ledger.tick(self.now);
         }
         panic!("deadlines without end");
+    }
+}
+
+/// Takes fields out, however deep they are.
+fn strip(value: &mut serde_json::Value, fields: &[&str]) {
+    match value {
+        serde_json::Value::Object(object) => {
+            object.retain(|field, _| !fields.contains(&&**field));
+            object.values_mut().for_each(|value| strip(value, fields));
+        }
+        serde_json::Value::Array(array) => array.iter_mut().for_each(|value| strip(value, fields)),
+        _ => {}
     }
 }
 
@@ -281,8 +416,72 @@ proptest! {
         for gateway in GATEWAYS {
             shown += &serde_json::to_string(&world.ledger.gateway(gateway, world.now)).expect("views serialise");
         }
+        let records = world.notebook.records();
+        for record in records.gateways.iter().map(|(_, record)| record).chain(records.ended.iter().map(|(_, record)| record)) {
+            shown += &String::from_utf8_lossy(record);
+        }
         for secret in SECRETS {
             prop_assert!(!shown.contains(secret));
+        }
+    }
+
+    /// Nothing stale, nothing missing, nothing left behind.
+    #[test]
+    fn what_the_journal_has_is_what_the_ledger_knows(rules in rules(), steps in steps()) {
+        let mut world = World::new(rules);
+        for (gateway, step) in &steps {
+            world.take(GATEWAYS[*gateway], step);
+            world.ledger.flush(world.now);
+            prop_assert_eq!(world.notebook.records(), world.ledger.records(), "{:?}", step);
+        }
+    }
+
+    /// Two brokers hear the same, and one of them is restarted in the middle: a second after the last message, or when it
+    /// has been told to end.
+    #[test]
+    fn a_restart_changes_nothing(rules in rules(), steps in steps(), at in any::<prop::sample::Index>(), is_killed: bool) {
+        let rules = Rules { max_gateways: 100, ..rules };
+        let at = at.index(steps.len());
+        let mut before = World::new(rules.clone());
+        for (gateway, step) in &steps[..at] {
+            before.take_in_time(GATEWAYS[*gateway], step);
+        }
+        if is_killed {
+            before.take_in_time("", &Step::Wait { seconds: 1, tick: true });
+        } else {
+            before.ledger.flush(before.now);
+        }
+        let mut after = before.restarted(rules);
+        before.all_come_back();
+        after.all_come_back();
+        prop_assert_eq!(before.known(), after.known());
+        for (gateway, step) in &steps[at..] {
+            let verdicts = (before.take_in_time(GATEWAYS[*gateway], step), after.take_in_time(GATEWAYS[*gateway], step));
+            prop_assert_eq!(verdicts.0, verdicts.1, "{:?}", step);
+            prop_assert_eq!(before.known(), after.known(), "{:?}", step);
+            prop_assert_eq!(before.ledger.active(), after.ledger.active());
+        }
+        before.let_time_pass();
+        after.let_time_pass();
+        prop_assert_eq!(after.ledger.active(), (0, 0, 0));
+        after.ledger.flush(after.now);
+        prop_assert_eq!(after.notebook.records(), after.ledger.records());
+    }
+
+    /// Killed in the midst of a burst: what the last second said of the progress may be unknown, and nothing else.
+    #[test]
+    fn a_kill_at_any_moment_loses_progress_at_most(rules in rules(), steps in steps()) {
+        let mut before = World::new(rules.clone());
+        for (at, (gateway, step)) in steps.iter().enumerate() {
+            before.take(GATEWAYS[*gateway], step);
+            let after = before.restarted(rules.clone());
+            prop_assert_eq!(before.known_but_for_progress(), after.known_but_for_progress(), "{:?}", step);
+            prop_assert_eq!(before.ledger.active(), after.ledger.active());
+            if at % 10 == 9 {
+                let probe = serde_json::json!({"tid": "p", "bid": "p", "method": "fileupload_start", "data": {"probe": at}});
+                let say = |world: &World| world.say("backend", GATEWAYS[*gateway], "services", &probe);
+                prop_assert_eq!(say(&before), say(&after));
+            }
         }
     }
 

@@ -92,7 +92,9 @@ fn dockgate(port: u16, directory: &Path) -> anyhow::Result<Command> {
     command
         .current_dir(directory)
         .env("DOCKGATE_LISTENERS", format!(r#"[{{protocol="mqtt",bind="127.0.0.1:{port}"}}]"#))
-        .env("DOCKGATE_HTTP__BIND", format!("127.0.0.1:{}", daemon::free_port()?));
+        .env("DOCKGATE_HTTP__BIND", format!("127.0.0.1:{}", daemon::free_port()?))
+        // The others keep nothing either.
+        .env("DOCKGATE_PERSISTENCE__ENABLED", "false");
     Ok(command)
 }
 

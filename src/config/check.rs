@@ -31,6 +31,10 @@ impl Settings {
 /// Everything about the settings that makes no sense.
 pub(super) fn flaws(settings: &Settings) -> Vec<Flaw> {
     let mut found = Flaws::default();
+    if settings.data_dir.as_os_str().is_empty() {
+        let remedy = "give the path of a folder, or set persistence.enabled = false";
+        found.push("data_dir", "\"\"", "this names no folder", remedy);
+    }
     listeners::flaws(settings, &mut found);
     access(settings, &mut found);
     uploads(settings, &mut found);

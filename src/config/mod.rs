@@ -22,9 +22,12 @@ mod warnings;
 
 pub use crate::access::{Role, Roles, SerialNumber};
 pub use crate::ledger::{Policy, Scope};
+pub use crate::store::Sync;
 pub(crate) use explain::shorten;
 pub use load::Loaded;
 pub use origin::{NotAnOrigin, Origin, Page};
 pub use problem::{Place, Problem, SettingsError};
 pub use reach::is_local;
-pub use settings::{Access, Http, Limits, Listener, ListenerLimits, Log, LogFormat, Protocol, Settings, Uploads};
+pub use settings::{
+    Access, Http, Limits, Listener, ListenerLimits, Log, LogFormat, Persistence, Protocol, Settings, Uploads,
+};

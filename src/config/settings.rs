@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Origin, size};
 use crate::access::{Role, Roles, SerialNumber, Sources};
 use crate::ledger::{Policy, Rules, Scope};
+use crate::store::Sync;
 
 const MIB: usize = 1 << 20;
 
@@ -16,6 +17,8 @@ const MIB: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// The folder of what must survive a restart.
+    pub data_dir: PathBuf,
     /// Where MQTT clients connect.
     pub listeners: Vec<Listener>,
     /// Where metrics, health, the API and the page are served.
@@ -24,6 +27,8 @@ pub struct Settings {
     pub access: Access,
     /// The rules of the upload guard.
     pub uploads: Uploads,
+    /// What survives a restart.
+    pub persistence: Persistence,
     /// How much of everything one client, or all of them, may take.
     pub limits: Limits,
     /// What is logged, and how.
@@ -31,7 +36,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Every path to a file, under the name of its setting.
+    /// Every path, under the name of its setting.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = (String, &mut PathBuf)> {
         let Access { password_file, acl_file, .. } = &mut self.access;
         let access = [("access.password_file", password_file), ("access.acl_file", acl_file)];
@@ -41,17 +46,20 @@ impl Settings {
                 .map(|(name, path)| (format!("listeners[{index}].{name}"), path))
         });
         let access = access.map(|(key, path)| (key.to_owned(), path));
-        access.into_iter().chain(listeners).filter_map(|(key, path)| Some((key, path.as_mut()?)))
+        let optional = access.into_iter().chain(listeners).filter_map(|(key, path)| Some((key, path.as_mut()?)));
+        std::iter::once(("data_dir".to_owned(), &mut self.data_dir)).chain(optional)
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            data_dir: PathBuf::from("dockgate-data"),
             listeners: vec![Listener::new(Protocol::Mqtt, SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)))],
             http: Http::default(),
             access: Access::default(),
             uploads: Uploads::default(),
+            persistence: Persistence::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -311,6 +319,22 @@ impl Uploads {
             max_gateways: self.max_gateways,
             ..Rules::default()
         }
+    }
+}
+
+/// What survives a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Persistence {
+    /// Whether anything does.
+    pub enabled: bool,
+    /// When what has changed is on the disk.
+    pub sync: Sync,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self { enabled: true, sync: Sync::default() }
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) fn of(settings: &Settings) -> Vec<Flaw> {
         );
     }
     access(settings, &mut found);
+    if settings.persistence.enabled {
+        data_dir(&settings.data_dir, &mut found);
+    }
     limits(settings, &mut found);
     found.into_vec()
 }
@@ -153,6 +156,18 @@ fn access(settings: &Settings, found: &mut Flaws) {
             let fault = format!("{unproved} and nobody has this role by name");
             found.push(&format!("access.roles.{role}"), format!("{names:?}"), fault, remedy);
         }
+    }
+}
+
+/// Who may put a file into the folder may give the broker another memory. (What is not there yet is made for its user alone.)
+fn data_dir(path: &Path, found: &mut Flaws) {
+    if std::fs::metadata(path).is_ok_and(|folder| folder.is_dir() && folder.mode() & 0o002 != 0) {
+        found.push(
+            "data_dir",
+            format!("{path:?}"),
+            "everybody on this machine may put another store in the place of the broker's",
+            format!("chmod o-w {}, or name a folder that is the broker's own", path.display()),
+        );
     }
 }
 

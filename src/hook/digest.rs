@@ -4,8 +4,12 @@
 //! what a dock does with which field, and no two uploads of a backend that follows the protocol
 //! have the same (object keys and expiry are drawn anew), while its retries, which serialise
 //! one object again, always do. So the credentials go through the hash as they stand in the payload,
-//! without being copied; the hash is keyed with a secret of this process, 64 bits long, and is
-//! neither shown nor logged.
+//! without being copied; the hash is keyed with a secret, 64 bits long, and is neither shown nor logged.
+//! Where uploads outlive the process, they are kept with their hashes, and the secret with them.
+//!
+//! The hash is aHash, which may differ between builds (another release of it, or one for a processor with other
+//! instructions). Then a retry that comes just after the restart into the new build is refused as another start, for as
+//! long as the upload that it repeats is running.
 //!
 //! White space, escapes and the order of keys do not count. What cannot be compared for certain (a
 //! key twice in one object, too deep, too wide) has no digest, and is never taken for a retry.
@@ -24,12 +28,15 @@ const MAX_DEPTH: u8 = 32;
 /// Keys compared of one object.
 const MAX_KEYS: usize = 1_024;
 
-/// The secret.
-pub(super) struct Key(RandomState);
+/// The secret with which starts are digested. Hooks that drive one ledger need the same.
+#[derive(Clone)]
+pub struct DigestKey(RandomState);
 
-impl Key {
-    pub(super) fn new() -> Key {
-        Key(RandomState::new())
+impl DigestKey {
+    /// A key that nobody else has, and that is gone with this process.
+    #[must_use]
+    pub fn random() -> Self {
+        DigestKey(RandomState::new())
     }
 
     /// The hash of a whole payload, under its tid.
@@ -43,15 +50,24 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl From<[u8; 32]> for DigestKey {
+    /// A key that was drawn before, so that the starts of then are recognised.
+    fn from(secret: [u8; 32]) -> Self {
+        let (words, _) = secret.as_chunks();
+        let word = |at: usize| u64::from_le_bytes(words[at]);
+        DigestKey(RandomState::with_seeds(word(0), word(1), word(2), word(3)))
+    }
+}
+
+impl fmt::Debug for DigestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
+        f.write_str("DigestKey")
     }
 }
 
 /// A value to be digested.
 pub(super) struct Whole<'k> {
-    key: &'k Key,
+    key: &'k DigestKey,
     is_comparable: Cell<bool>,
 }
 
@@ -148,14 +164,14 @@ impl<'de> Visitor<'de> for Node<'_> {
 mod tests {
     use super::*;
 
-    fn digest(key: &Key, json: &str) -> Option<u64> {
+    fn digest(key: &DigestKey, json: &str) -> Option<u64> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         key.tree().deserialize(&mut deserializer).expect("valid JSON")
     }
 
     #[test]
     fn order_of_keys_white_space_and_escapes_do_not_count() {
-        let key = Key::new();
+        let key = DigestKey::random();
         let a = digest(&key, r#"{"a":1,"b":["x",{"c":null}]}"#);
         assert!(a.is_some());
         assert_eq!(a, digest(&key, "{ \"b\" : [\"\\u0078\", {\"c\":null}],\n\"a\":1 }"));
@@ -163,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_value_counts_and_so_does_the_order_of_a_list() {
-        let key = Key::new();
+        let key = DigestKey::random();
         let base = digest(&key, r#"{"a":1,"b":["x","y"]}"#);
         for other in [
             r#"{"a":2,"b":["x","y"]}"#,
@@ -180,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_has_no_digest() {
-        let key = Key::new();
+        let key = DigestKey::random();
         assert_eq!(digest(&key, r#"{"a":1,"a":1}"#), None);
         assert_eq!(digest(&key, &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))), None);
         let wide: Vec<String> = (0..=MAX_KEYS).map(|at| format!("\"{at}\":0")).collect();
@@ -188,7 +204,17 @@ mod tests {
     }
 
     #[test]
-    fn another_process_has_another_key() {
-        assert_ne!(digest(&Key::new(), "1"), digest(&Key::new(), "1"));
+    fn another_process_has_another_key_unless_it_is_given_the_same() {
+        assert_ne!(digest(&DigestKey::random(), "1"), digest(&DigestKey::random(), "1"));
+        let given = |secret: u8| digest(&DigestKey::from([secret; 32]), r#"{"a":[1,"x"]}"#);
+        assert_eq!(given(1), given(1));
+        assert_ne!(given(1), given(2));
+        let payload = |key: DigestKey| key.content("tid", b"payload");
+        assert_eq!(payload(DigestKey::from([1; 32])), payload(DigestKey::from([1; 32])));
+    }
+
+    #[test]
+    fn a_key_does_not_show_itself() {
+        assert_eq!(format!("{:?}", DigestKey::from([7; 32])), "DigestKey");
     }
 }

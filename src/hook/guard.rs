@@ -172,7 +172,7 @@ fn a_gateway_with_an_implausible_name_gets_no_state() {
     for gateway in ["", "机场", "a b", &"A".repeat(65)] {
         let topic = Topic { gateway, kind: Kind::Services };
         for name in ["a", "b"] {
-            let verdict = desk.hook.inspect(&publisher, topic, start(name, name).as_bytes(), desk.now);
+            let verdict = desk.hook.inspect(&publisher, topic, start(name, name).as_bytes(), desk.now).verdict;
             assert_eq!(verdict, Verdict::Forward);
             assert!(desk.seen().contains(&Observation::BadGateway));
         }

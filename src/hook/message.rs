@@ -251,7 +251,7 @@ pub(super) fn repaired(payload: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The digest of a start's `data`.
-pub(super) struct DataDigest<'k>(pub(super) &'k super::digest::Key);
+pub(super) struct DataDigest<'k>(pub(super) &'k super::digest::DigestKey);
 
 impl<'de> Visitor<'de> for DataDigest<'_> {
     type Value = Option<u64>;

@@ -35,6 +35,7 @@ use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 
+pub use digest::DigestKey;
 pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
 
@@ -85,21 +86,39 @@ impl Verdict {
     }
 }
 
+/// What came of looking into a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// What is to become of it.
+    pub verdict: Verdict,
+    /// When it may be acknowledged and its answer may go out: once what it changed in the ledger is safe, by the mark of
+    /// the ledger's [`Journal`](crate::ledger::Journal). 0 if nothing has to be waited for.
+    pub mark: u64,
+}
+
+impl From<Verdict> for Inspection {
+    /// It changes nothing.
+    fn from(verdict: Verdict) -> Self {
+        Inspection { verdict, mark: 0 }
+    }
+}
+
 /// Looks into publishes and tells the ledger. Any thread may call it.
 #[derive(Debug)]
 pub struct Hook {
     ledger: Arc<Ledger>,
     observer: Arc<dyn Observer>,
     /// Tells retries from other starts.
-    key: digest::Key,
+    key: DigestKey,
     failures: RateLimit,
 }
 
 impl Hook {
-    /// A hook that drives `ledger` and tells `observer` what there is to count.
+    /// A hook that drives `ledger` and tells `observer` what there is to count. A start is a retry if `key` says that it
+    /// is the same as before: a ledger that outlives the process needs a key that does, too.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>) -> Self {
-        Hook { ledger, observer, key: digest::Key::new(), failures: RateLimit::per_second(5) }
+    pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>, key: DigestKey) -> Self {
+        Hook { ledger, observer, key, failures: RateLimit::per_second(5) }
     }
 
     /// The topic, if publishes on it have to be inspected. Asked for every publish.
@@ -110,12 +129,12 @@ impl Hook {
     }
 
     /// Looks into a publish on a topic that concerns the hook.
-    pub fn inspect(&self, publisher: &Publisher<'_>, topic: Topic<'_>, payload: &[u8], now: Now) -> Verdict {
+    pub fn inspect(&self, publisher: &Publisher<'_>, topic: Topic<'_>, payload: &[u8], now: Now) -> Inspection {
         if !may_matter(topic.kind, payload) {
-            return Verdict::Forward;
+            return Verdict::Forward.into();
         }
         if payload.len() > MAX_PAYLOAD {
-            return self.fail(topic, payload.len(), ParseFailure::TooLarge, now);
+            return self.fail(topic, payload.len(), ParseFailure::TooLarge, now).into();
         }
         match Envelope::read(payload) {
             Ok(envelope) => self.judge(publisher, topic, &envelope, payload, now),
@@ -129,8 +148,10 @@ impl Hook {
                 };
                 match again {
                     Some(envelope) => self.judge(publisher, topic, &envelope, payload, now),
-                    None if METHOD_PREFIX.find(payload).is_some() => self.fail(topic, payload.len(), failure, now),
-                    None => Verdict::Forward,
+                    None if METHOD_PREFIX.find(payload).is_some() => {
+                        self.fail(topic, payload.len(), failure, now).into()
+                    }
+                    None => Verdict::Forward.into(),
                 }
             }
         }
@@ -150,7 +171,7 @@ impl Hook {
         envelope: &Envelope<'_>,
         payload: &[u8],
         now: Now,
-    ) -> Verdict {
+    ) -> Inspection {
         let direction = topic.kind.direction();
         let is_start = topic.kind == Kind::Services && envelope.named.is_start;
         let method = if is_start { Some(Method::Start) } else { envelope.named.last };
@@ -158,17 +179,17 @@ impl Hook {
             Some(method) => self.observer.observe(&Observation::Message { method, direction }),
             None if envelope.named.is_unknown => {
                 self.observer.observe(&Observation::UnknownMethod);
-                return Verdict::Forward;
+                return Verdict::Forward.into();
             }
             // A reply or event that names no method is ours only if its names are known.
             None if envelope.named.is_present || direction == Direction::Down => {
-                return Verdict::Forward;
+                return Verdict::Forward.into();
             }
             None => {}
         }
         if method.is_some() && !topic.is_plausible() {
             self.observer.observe(&Observation::BadGateway);
-            return Verdict::Forward;
+            return Verdict::Forward.into();
         }
         if method.is_some() && !envelope.gateway.is_empty() && *envelope.gateway != *topic.gateway {
             self.observer.observe(&Observation::GatewayMismatch);
@@ -179,18 +200,19 @@ impl Hook {
         };
         if !may {
             self.observer.observe(&Observation::NotAllowed { direction });
-            return Verdict::Forward;
+            return Verdict::Forward.into();
         }
         let event = translate::event(&self.key, topic.kind, method, publisher, envelope, payload);
         let Some(event) = event else {
-            return Verdict::Forward;
+            return Verdict::Forward.into();
         };
         let effects = self.tell(topic.gateway, &event, now);
-        match (effects.refused, effects.forward_until) {
+        let verdict = match (effects.refused, effects.forward_until) {
             (Some(conflict), _) => Verdict::Refuse(Box::new(Refusal::new(topic.gateway, envelope, &conflict, now))),
             (None, Some(until)) => Verdict::ForwardUntil(until),
             (None, None) => Verdict::Forward,
-        }
+        };
+        Inspection { verdict, mark: effects.mark }
     }
 
     fn tell(&self, gateway: &str, event: &Event<'_>, now: Now) -> Effects {

@@ -33,7 +33,7 @@ impl Desk {
 
     pub(super) fn with(rules: Rules) -> Desk {
         let seen = Arc::new(Seen::default());
-        let hook = Hook::new(Arc::new(Ledger::new(rules)), Arc::clone(&seen) as Arc<dyn Observer>);
+        let hook = Hook::new(Arc::new(Ledger::new(rules)), Arc::clone(&seen) as Arc<dyn Observer>, DigestKey::random());
         Desk { hook, seen, now: Now(1_700_000_000_000) }
     }
 
@@ -48,7 +48,7 @@ impl Desk {
     pub(super) fn publish_as(&self, publisher: &Publisher<'_>, level: &str, payload: impl AsRef<[u8]>) -> Verdict {
         let topic = format!("thing/product/{DOCK}/{level}");
         let topic = Hook::concerns(&topic).expect("one of the three");
-        self.hook.inspect(publisher, topic, payload.as_ref(), self.now)
+        self.hook.inspect(publisher, topic, payload.as_ref(), self.now).verdict
     }
 
     /// What was counted since the last time.

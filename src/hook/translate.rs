@@ -3,7 +3,7 @@
 use serde::de::Deserializer;
 
 use super::Publisher;
-use super::digest::Key;
+use super::digest::DigestKey;
 use super::message::{BYTE_ORDER_MARK, DataDigest, Envelope, File};
 use super::topic::Kind;
 use crate::ledger::{
@@ -12,7 +12,7 @@ use crate::ledger::{
 
 /// The event that a message is, if it is one: a method on a topic where it makes no sense is none.
 pub(super) fn event<'a>(
-    key: &Key,
+    key: &DigestKey,
     kind: Kind,
     method: Option<Method>,
     publisher: &Publisher<'a>,
@@ -44,7 +44,7 @@ pub(super) fn event<'a>(
     Some(Event { client: publisher.client_id, is_here: publisher.is_here, tid, bid, body })
 }
 
-fn start<'a>(key: &Key, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a> {
+fn start<'a>(key: &DigestKey, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a> {
     let ambiguous = envelope.is_ambiguous();
     let files = envelope.start_files().iter().map(|file| StartFile {
         module: Module::read(&file.module),
@@ -54,7 +54,7 @@ fn start<'a>(key: &Key, envelope: &'a Envelope<'_>, payload: &[u8]) -> Start<'a>
     Start { digest: if ambiguous { None } else { digest(key, payload) }, files: files.collect(), ambiguous }
 }
 
-fn digest(key: &Key, payload: &[u8]) -> Option<Digest> {
+fn digest(key: &DigestKey, payload: &[u8]) -> Option<Digest> {
     let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
     deserializer.deserialize_any(DataDigest(key)).ok().flatten().map(Digest)
@@ -86,7 +86,7 @@ fn list_reply<'a>(envelope: &'a Envelope<'_>) -> ListReply<'a> {
     ListReply { result: envelope.data.result.int(), modules: modules.collect() }
 }
 
-fn progress<'a>(key: &Key, tid: &str, envelope: &'a Envelope<'_>, payload: &[u8]) -> Progress<'a> {
+fn progress<'a>(key: &DigestKey, tid: &str, envelope: &'a Envelope<'_>, payload: &[u8]) -> Progress<'a> {
     let output = &envelope.data.output;
     let files = output.ext.files.items.iter().map(|file| {
         let step = &file.progress;

@@ -83,10 +83,13 @@ impl Gateway {
         let is_news = ended.upload.aliases[alias].is_news(result);
         // "rejected" as a status is the dock's last word, as an answer only to one sending.
         let may_run = ended.by != EndedBy::Event && matches!(ended.outcome, Outcome::Rejected | Outcome::Unanswered);
-        let slots = ended.upload.slots;
+        let (slots, place) = (ended.upload.slots, ended.place);
         if result.unwrap_or(0) == 0 && is_news && may_run && self.holder(slots).is_none() {
             self.revive(at, turn);
         } else {
+            if is_news {
+                turn.effects.amended.push(place);
+            }
             turn.count(Observation::Late);
         }
     }
@@ -182,6 +185,7 @@ impl Gateway {
     }
 
     fn advance(&mut self, at: usize, event: &Event<'_>, progress: &Progress<'_>, turn: &mut Turn<'_>) {
+        turn.is_progress = true;
         let upload = &mut self.running[at];
         if !event.bid.is_empty() && !upload.has_bid(event.bid) && !upload.contradicts(progress) {
             upload.name("", event.bid, turn.rules.max_aliases);

@@ -27,12 +27,18 @@ pub struct Effects {
     /// The start may reach the dock before this moment, and not after it: then it would be past the guard. For
     /// every start that was accepted as a new one or as a retry under [`Policy::Enforce`](super::Policy::Enforce).
     pub forward_until: Option<Now>,
+    /// When what the ledger now says is safe in the [`Journal`](super::Journal): its greatest mark; 0 if nothing has to be
+    /// waited for. It may be that of an earlier change, and then has perhaps been safe for long: whoever says again what
+    /// was said before must not hear sooner that it is settled.
+    pub mark: u64,
     /// What is to be counted.
     pub observations: SmallVec<[Observation; 4]>,
     /// What is to be logged.
     pub(crate) notes: SmallVec<[Note; 1]>,
     /// Uploads that went into the history, by their place in the order of endings.
     pub(crate) ended: SmallVec<[u64; 2]>,
+    /// Uploads in the history that have learned something.
+    pub(crate) amended: SmallVec<[u64; 1]>,
     /// Uploads that left the history.
     pub(crate) forgotten: SmallVec<[u64; 2]>,
 }
@@ -103,11 +109,15 @@ pub(crate) struct Turn<'a> {
     /// Entries of lists kept, over all gateways.
     pub(crate) listed: &'a AtomicU64,
     pub(crate) effects: Effects,
+    /// Nothing was said: only time passes.
+    pub(crate) is_silent: bool,
+    /// Progress was taken over: what it changes besides may wait to be written.
+    pub(crate) is_progress: bool,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(now: Now, rules: &'a Rules, serial: &'a AtomicU64, listed: &'a AtomicU64) -> Turn<'a> {
-        Turn { now, rules, serial, listed, effects: Effects::default() }
+        Turn { now, rules, serial, listed, effects: Effects::default(), is_silent: false, is_progress: false }
     }
 
     /// The next number of a sequence: an upload's id, or its place among the endings.

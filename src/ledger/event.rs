@@ -5,8 +5,8 @@ use super::status::Status;
 
 /// A keyed hash of a start's `data`, to tell a retry from another start without keeping anything of
 /// it: the whole of `data` counts, the credentials too, and none of it can be read back. The key is
-/// drawn afresh by every process.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// the hook's; while it stays the same, over a restart too, so do the digests.
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Digest(pub u64);
 
 impl std::fmt::Debug for Digest {

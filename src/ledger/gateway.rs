@@ -19,25 +19,28 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::effects::{Note, Turn};
 use super::event::{Body, Event, ListedFile};
+use super::journal::Kept;
 use super::module::{Module, Slots};
 use super::observation::{Method, Observation};
 use super::presence::Speaker;
 use super::rate::spend;
+use super::record::is_default;
 use super::rules::Now;
 use super::status::{EndedBy, Outcome, State};
 use super::text::{self, cut};
 use super::upload::{File, Upload};
 
 /// Requests remembered to match replies that do not name their method, and cancels.
-const MAX_ASKED: usize = 16;
+pub(crate) const MAX_ASKED: usize = 16;
 /// Progress messages remembered to recognise one that is sent again.
-const MAX_SEEN: usize = 32;
+pub(crate) const MAX_SEEN: usize = 32;
 /// Starts let through under `Policy::Observe` that are remembered.
-const MAX_LET_THROUGH: usize = 8;
+pub(crate) const MAX_LET_THROUGH: usize = 8;
 /// Lines about a gateway that are logged at once, before it is one a second.
 const LOG_BURST: u64 = 30;
 /// Entries of lists kept over all gateways: 32 MB.
@@ -60,14 +63,18 @@ pub(crate) struct Ended {
 }
 
 /// A list or cancel request that went down.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) tid: Box<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) bid: Box<str>,
     /// For a cancel: of which modules.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) modules: Slots,
     /// For a cancel: the dock agreed.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) accepted: bool,
 }
 
@@ -107,6 +114,10 @@ pub(crate) struct Gateway {
     pub(crate) own: Own,
     /// It has had a start, and counts no longer among those that only spoke.
     pub(crate) is_started: bool,
+    /// The place of the last upload that ended here; 0 if none has.
+    pub(crate) buried: u64,
+    /// What the journal has of it.
+    pub(crate) kept: Kept,
     /// Up to when its share of the log is used.
     pub(crate) logged: Now,
     /// Where it stands in the deadline index.
@@ -117,12 +128,25 @@ pub(crate) struct Gateway {
 
 /// What is known of the client whose id is a gateway's serial number. It decides over whoever else
 /// spoke as the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Own {
     /// Nothing, or it left and another has spoken since.
+    #[default]
     Unknown,
     Here,
     Gone(Now),
+}
+
+/// What is new when a client speaks as a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoke {
+    /// Nothing.
+    AsBefore,
+    /// It was taken for gone.
+    Back,
+    /// It is another client than before.
+    New,
 }
 
 impl Gateway {
@@ -140,6 +164,8 @@ impl Gateway {
             is_followed: false,
             own: Own::Unknown,
             is_started,
+            buried: 0,
+            kept: Kept::default(),
             logged: Now(0),
             indexed: None,
             idle: None,
@@ -219,10 +245,11 @@ impl Gateway {
         }
     }
 
-    /// The next moment at which time changes something.
+    /// The next moment at which time changes something, or the journal is to be told of what has changed.
     pub(crate) fn deadline(&self, rules: &super::Rules) -> Option<Now> {
         let (uploads, gone) = (self.running.iter(), self.gone());
-        uploads.flat_map(|upload| [Some(upload.deadline(gone, rules).0), upload.file_deadline(rules)]).flatten().min()
+        let ends = uploads.flat_map(|upload| [Some(upload.deadline(gone, rules).0), upload.file_deadline(rules)]);
+        ends.chain([self.kept.due()]).flatten().min()
     }
 
     /// Moves a running upload into the history and frees its slot.
@@ -254,6 +281,7 @@ impl Gateway {
         upload.keep_names(MAX_ENDED_ALIASES);
         let place = turn.next_id();
         turn.effects.ended.push(place);
+        self.buried = place;
         self.history.push_back(Ended { place, upload, outcome, by, code, at: turn.now });
         while self.history.len() > turn.rules.history_per_gateway {
             turn.effects.forgotten.extend(self.history.pop_front().map(|ended| ended.place));
@@ -349,21 +377,24 @@ impl Gateway {
         }
     }
 
-    /// The client spoke as this gateway; true if it is another than before.
-    pub(crate) fn spoke(&mut self, client: &str, is_own: bool) -> bool {
+    /// The client spoke as this gateway.
+    pub(crate) fn spoke(&mut self, client: &str, is_own: bool) -> Spoke {
         if is_own {
             self.own = Own::Here;
-            return false;
+            return Spoke::AsBefore;
         }
         if let Own::Gone(_) = self.own {
             self.own = Own::Unknown;
         }
         match &self.speaker {
             Some(speaker) if *speaker.client == *client => {
-                speaker.is_here();
-                false
+                if speaker.is_here() {
+                    Spoke::Back
+                } else {
+                    Spoke::AsBefore
+                }
             }
-            _ => true,
+            _ => Spoke::New,
         }
     }
 

@@ -28,6 +28,9 @@
 //!   expiry are drawn anew for each upload, so two uploads never look the same, and a backend's
 //!   retries always do. The order of keys and white space do not count.
 //!
+//! - **A restart** changes nothing but who is connected, where there is a [`Journal`]: every upload goes on from where it
+//!   stood ([`Ledger::restore`]), its time-outs too. A dock that was there counts as gone from then on.
+//!
 //! Everything a client controls is bounded: texts are cut, files, aliases, lists, history and
 //! gateways are counted, and a tenth of the gateways is kept for those that are sent a start. Credentials
 //! never get here.
@@ -39,11 +42,14 @@ mod effects;
 mod event;
 mod gateway;
 mod history;
+mod journal;
 mod module;
 mod observation;
 mod presence;
 mod rate;
+mod record;
 mod requests;
+mod restore;
 mod rules;
 mod status;
 mod table;
@@ -56,8 +62,10 @@ mod tests;
 
 pub use effects::{Conflict, Effects};
 pub use event::{Body, Digest, Event, ListReply, ListedFile, ListedModule, Progress, ProgressFile, Start, StartFile};
+pub use journal::{Journal, Records};
 pub use module::{Module, Modules, Slots};
 pub use observation::{Direction, Method, Observation, Observer, ParseFailure};
+pub use restore::{Restored, Unreadable};
 pub use rules::{Now, Policy, Rules, Scope};
 pub use status::{Outcome, State};
 pub use table::Ledger;

@@ -3,7 +3,7 @@
 use super::text::{self, cut};
 
 /// The module that a log file belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Module {
     /// `"0"`
     Aircraft,
@@ -46,7 +46,7 @@ impl Module {
 }
 
 /// A set of a gateway's slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Slots(u8);
 
 impl Slots {
@@ -74,6 +74,11 @@ impl Slots {
             Slots::DOCK => "dock",
             _ => "both",
         }
+    }
+
+    /// The set that [`as_str`](Slots::as_str) calls so.
+    pub(crate) fn read(word: &str) -> Option<Slots> {
+        (0..=Slots::ALL.0).map(Slots).find(|slots| slots.as_str() == word)
     }
 
     /// Whether the sets share a slot.

@@ -11,7 +11,8 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
 }
 
 /// The four methods of the remote log upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Method {
     /// `fileupload_list`
     List,

@@ -33,11 +33,14 @@ impl Speaker {
         (left != 0).then_some(Now(left))
     }
 
-    /// It spoke, so it is here.
-    pub(crate) fn is_here(&self) {
-        if self.left.load(Ordering::Acquire) != 0 {
-            self.left.store(0, Ordering::Release);
-        }
+    /// It was gone before the restart, at least since then.
+    pub(crate) fn was_gone(&self, since: Now) {
+        self.left.fetch_max(since.0.max(1), Ordering::AcqRel);
+    }
+
+    /// It spoke, so it is here; true if it was taken for gone.
+    pub(crate) fn is_here(&self) -> bool {
+        self.left.load(Ordering::Acquire) != 0 && self.left.swap(0, Ordering::AcqRel) != 0
     }
 }
 
@@ -107,11 +110,16 @@ impl Presence {
         spoken.busy.iter().cloned().collect()
     }
 
-    /// The client came back. That only puts deadlines off, and they are looked at again when they come.
-    pub(crate) fn back(&self, client: &str) {
-        if let Some(spoken) = self.0.lock().get(client) {
-            spoken.speaker.is_here();
-        }
+    /// The client came back; true if it was taken for gone. That only puts deadlines off, and they are looked at again
+    /// when they come.
+    pub(crate) fn back(&self, client: &str) -> bool {
+        self.0.lock().get(client).is_some_and(|spoken| spoken.speaker.is_here())
+    }
+
+    /// The client's busy gateways.
+    pub(crate) fn busy_behind(&self, client: &str) -> Vec<Arc<str>> {
+        let clients = self.0.lock();
+        clients.get(client).map(|spoken| spoken.busy.iter().cloned().collect()).unwrap_or_default()
     }
 
     #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A moment by the broker's own clock: milliseconds since the Unix epoch, read from a clock that is
 /// anchored once and then only moves forward. Device clocks run behind (0.35 to 0.6 s were recorded)
 /// or are wrong, so no age and no time-out is ever taken from a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Now(pub u64);
 
 impl Now {

@@ -39,7 +39,7 @@ impl Status {
 }
 
 /// How an upload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The dock said `ok`.
@@ -103,7 +103,8 @@ impl Outcome {
 }
 
 /// Who said that an upload is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum EndedBy {
     /// The broker's clock. The dock may still be at it.
     Clock,
@@ -114,7 +115,7 @@ pub(crate) enum EndedBy {
 }
 
 /// Where a running upload stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Started; the dock has not answered.

@@ -1,5 +1,6 @@
 //! The ledger as many threads see it: the gateways by serial number, and the indexes beside them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -12,8 +13,9 @@ use crate::logging::RateLimit;
 use super::deadlines::Agenda;
 use super::effects::{Effects, Turn};
 use super::event::{Body, Event};
-use super::gateway::{Gateway, Own};
+use super::gateway::{Gateway, Own, Spoke};
 use super::history::HistoryIndex;
+use super::journal::Journal;
 use super::observation::Observation;
 use super::presence::Presence;
 use super::rules::{Now, Rules};
@@ -30,16 +32,18 @@ const LINES_A_SECOND: u32 = 100;
 pub struct Ledger {
     pub(super) rules: Rules,
     pub(super) gateways: DashMap<Arc<str>, Gateway, ahash::RandomState>,
+    /// What is told of every change, if anything is kept.
+    pub(super) journal: Option<Arc<dyn Journal>>,
     /// When time next changes something in a gateway.
     deadlines: Agenda,
     /// When a gateway without a running upload was last heard of: who is idle longest makes room. First
     /// those that have had no start, then those that have had one.
     idle: [Agenda; 2],
     history: HistoryIndex,
-    presence: Presence,
+    pub(super) presence: Presence,
     /// What may be logged of all gateways.
     lines: RateLimit,
-    serial: AtomicU64,
+    pub(super) serial: AtomicU64,
     /// How many gateways there are, or are being made: the map's own count locks every shard.
     count: AtomicU64,
     /// How many of them have had no start.
@@ -51,12 +55,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger.
+    /// An empty ledger that is kept nowhere.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Ledger {
             rules,
             gateways: DashMap::with_hasher(ahash::RandomState::new()),
+            journal: None,
             deadlines: Agenda::default(),
             idle: Default::default(),
             history: HistoryIndex::default(),
@@ -70,6 +75,12 @@ impl Ledger {
         }
     }
 
+    /// An empty ledger that tells `journal` what to keep.
+    #[must_use]
+    pub fn with_journal(rules: Rules, journal: Arc<dyn Journal>) -> Self {
+        Ledger { journal: Some(journal), ..Ledger::new(rules) }
+    }
+
     /// The rules it goes by.
     #[must_use]
     pub fn rules(&self) -> &Rules {
@@ -78,13 +89,17 @@ impl Ledger {
 
     /// One message. Without state for its gateway, only a message that begins something makes some.
     pub fn apply(&self, gateway: &str, event: &Event<'_>, now: Now) -> Effects {
+        let is_back = Cell::new(false);
         let turn = |state: &mut Gateway, key: &Arc<str>, turn: &mut Turn<'_>| {
             if state.is_spoken_for(event) {
-                self.spoke(state, key, event.client);
+                is_back.set(self.spoke(state, key, event.client));
             }
             state.apply(event, turn);
         };
         if let Some(effects) = self.change(gateway, now, turn) {
+            if is_back.get() {
+                self.keep_presence(event.client, now);
+            }
             return self.finish(gateway, effects, now);
         }
         let mut made = Effects::default();
@@ -123,7 +138,18 @@ impl Ledger {
     /// A client has connected.
     pub fn client_back(&self, client: &str, now: Now) {
         self.change(client, now, |state, _, _| state.own = Own::Here);
-        self.presence.back(client);
+        if self.presence.back(client) {
+            self.keep_presence(client, now);
+        }
+    }
+
+    /// A client is here that was taken for gone: so say the records of the uploads that are running behind it.
+    fn keep_presence(&self, client: &str, now: Now) {
+        if self.journal.is_some() {
+            for gateway in self.presence.busy_behind(client) {
+                self.change(&gateway, now, |_, _, _| {});
+            }
+        }
     }
 
     /// Lets time pass: what it ended is returned to be counted. Costs nothing for gateways that are
@@ -135,6 +161,7 @@ impl Ledger {
                 if state.indexed == Some(at) {
                     state.indexed = None;
                 }
+                turn.is_silent = true;
                 state.expire(turn);
             });
             if let Some(effects) = effects {
@@ -192,6 +219,7 @@ impl Ledger {
         }
         self.history.note(key, &turn.effects.ended, &turn.effects.forgotten);
         self.rank(state, key, was_started);
+        self.keep(key, state, &mut turn);
         self.index(state, key);
         turn.effects
     }
@@ -244,8 +272,10 @@ impl Ledger {
         }
     }
 
-    fn spoke(&self, state: &mut Gateway, key: &Arc<str>, client: &str) {
-        if state.spoke(client, client == &**key) {
+    /// The client speaks as the gateway. True if it was taken for gone.
+    fn spoke(&self, state: &mut Gateway, key: &Arc<str>, client: &str) -> bool {
+        let spoke = state.spoke(client, client == &**key);
+        if spoke == Spoke::New {
             if let Some(speaker) = state.speaker.take() {
                 if std::mem::take(&mut state.is_followed) {
                     self.presence.idle(&speaker, key);
@@ -254,6 +284,7 @@ impl Ledger {
             }
             state.speaker = self.presence.speaks(client);
         }
+        spoke == Spoke::Back
     }
 
     /// What is left to do without the gateway's lock.
@@ -264,13 +295,57 @@ impl Ledger {
             }
         }
         if !effects.ended.is_empty() {
-            while let Some((place, gateway)) = self.history.pop_over(self.rules.history_total) {
-                if let Some(mut state) = self.gateways.get_mut(&gateway) {
-                    state.history.retain(|ended| ended.place != place);
+            self.trim_history();
+        }
+        effects
+    }
+
+    /// Forgets the oldest ended uploads as far as there are too many in all. Returns how many.
+    pub(super) fn trim_history(&self) -> usize {
+        let mut forgotten = 0;
+        while let Some((place, gateway)) = self.history.pop_over(self.rules.history_total) {
+            let Some(mut state) = self.gateways.get_mut(&gateway) else { continue };
+            if let Some(at) = state.history.iter().position(|ended| ended.place == place) {
+                state.history.remove(at);
+                forgotten += 1;
+                if let Some(journal) = &self.journal {
+                    journal.ended(place, None);
                 }
             }
         }
-        effects
+        forgotten
+    }
+
+    /// Takes in a gateway from before the restart, with its history, whether or not there is room for it.
+    pub(super) fn take_in(&self, key: Arc<str>, state: Gateway) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let is_started = state.is_started;
+        if !is_started {
+            self.unstarted.fetch_add(1, Ordering::Relaxed);
+        }
+        for (count, running) in self.running.iter().zip(state.counts()) {
+            count.fetch_add(running, Ordering::Relaxed);
+        }
+        let places: Vec<u64> = state.history.iter().map(|ended| ended.place).collect();
+        self.history.note(&key, &places, &[]);
+        let mut entry = self.gateways.entry(key).insert(state);
+        let (key, state) = entry.pair_mut();
+        self.rank(state, key, is_started);
+        self.index(state, key);
+    }
+
+    /// Forgets gateways that are idle as long as there are more than may be. Returns how many.
+    pub(super) fn make_room(&self) -> usize {
+        let max = self.rules.max_gateways.max(1);
+        let is_over = |count: &AtomicU64, max: usize| count.load(Ordering::Relaxed) > max as u64;
+        let mut forgotten = 0;
+        while is_over(&self.count, max) && self.evict(Full::All) {
+            forgotten += 1;
+        }
+        while is_over(&self.unstarted, max_unstarted(max)) && self.evict(Full::Unstarted) {
+            forgotten += 1;
+        }
+        forgotten
     }
 
     /// Makes state for a gateway, and room for it if there is none; none if all are busy.
@@ -296,8 +371,7 @@ impl Ledger {
 
     fn reserve(&self, is_start: bool) -> Result<(), Full> {
         let max = self.rules.max_gateways.max(1);
-        let max_unstarted = max - max / 10;
-        if !is_start && self.unstarted.fetch_add(1, Ordering::Relaxed) >= max_unstarted as u64 {
+        if !is_start && self.unstarted.fetch_add(1, Ordering::Relaxed) >= max_unstarted(max) as u64 {
             self.unstarted.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Unstarted);
         }
@@ -319,7 +393,13 @@ impl Ledger {
     /// it was put in the queue is put back where it belongs: one step for at least one message.
     fn evict(&self, full: Full) -> bool {
         while let Some((queue, (at, gateway))) = self.longest_idle(full) {
-            let idle = self.gateways.remove_if(&gateway, |_, state| state.idle == Some(at) && state.touched <= at);
+            let idle = self.gateways.remove_if(&gateway, |key, state| {
+                let is_idle = state.idle == Some(at) && state.touched <= at;
+                if is_idle {
+                    self.forget(key, state);
+                }
+                is_idle
+            });
             if let Some((key, state)) = idle {
                 self.give_back(state.is_started);
                 self.history.forget(&state.history);
@@ -343,6 +423,17 @@ impl Ledger {
         false
     }
 
+    /// Has the journal forget a gateway with its history, under its lock: it may be made anew at once.
+    fn forget(&self, key: &Arc<str>, state: &Gateway) {
+        let Some(journal) = &self.journal else { return };
+        if state.kept.is_written {
+            journal.gateway(key, None);
+        }
+        for ended in &state.history {
+            journal.ended(ended.place, None);
+        }
+    }
+
     fn longest_idle(&self, full: Full) -> Option<(usize, (Now, Arc<str>))> {
         let [unstarted, started] = &self.idle;
         let is_started = match (full, unstarted.first(), started.first()) {
@@ -364,6 +455,11 @@ enum Full {
     All,
     /// One more gateway that no start has been sent to.
     Unstarted,
+}
+
+/// How many of so many gateways may be there without having been sent a start.
+fn max_unstarted(max: usize) -> usize {
+    max - max / 10
 }
 
 /// Whether a message is worth making state for a gateway.

@@ -1,9 +1,11 @@
 //! One upload: its names, its files, and where it stands.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::event::{Digest, Progress, ProgressFile, Start};
 use super::module::{Module, Modules, Slots};
+use super::record::{is_default, small};
 use super::rules::{Now, Rules};
 use super::status::{EndedBy, Outcome, State, Status};
 use super::text::{self, cut, learn};
@@ -13,13 +15,17 @@ const MAX_FILES: usize = 8;
 
 /// One sending of a start: the demo backend sends the same start up to three times, each with a new
 /// tid and bid, and the dock may answer any of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash, Serialize, Deserialize)]
 pub(crate) struct Alias {
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) tid: Box<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) bid: Box<str>,
     /// The dock has answered this sending.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) is_answered: bool,
     /// `data.result` of the answer; none counts as accepted.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) result: Option<i64>,
 }
 
@@ -33,26 +39,40 @@ impl Alias {
 }
 
 /// One module's archive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct File {
     pub(crate) module: Module,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) device_sn: Box<str>,
     /// `object_key` of the start and `key` of the progress are the same thing.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) key: Box<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) fingerprint: Box<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) status: Box<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) size: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) progress: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) current_step: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) total_step: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) upload_rate: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) finish_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) result: Option<i64>,
     /// Since when a cancel of this module has been accepted.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) cancelling: Option<Now>,
     /// How it ended. What the dock says of it after that is out of order and changes nothing.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) over: Option<Outcome>,
     /// It is over only by the broker's clock, after a cancel: what the dock says of it still counts.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) is_given_up: bool,
 }
 
@@ -123,29 +143,38 @@ impl File {
 }
 
 /// An upload, running or ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Upload {
-    /// Unique in this process, ascending with the start.
+    /// Unique, ascending with the start.
     pub(crate) id: u64,
     /// The ledger saw no start of it.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) adopted: bool,
     pub(crate) state: State,
     /// What it occupies while it runs.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) slots: Slots,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) aliases: Vec<Alias>,
+    #[serde(default, with = "small", skip_serializing_if = "SmallVec::is_empty")]
     pub(crate) files: SmallVec<[File; 2]>,
     /// When the first start passed, or the first event of an adopted one.
     pub(crate) begun: Now,
     /// When the dock last gave a sign of it: the accepting reply, then each progress.
     pub(crate) heard: Now,
     /// Since when `state` is `Cancelling`.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) cancelling: Option<Now>,
     /// `output.status` as last written.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) status: Box<str>,
     /// `data.result` of the progress.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) result: Option<i64>,
     /// How often the same start came again.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) retries: u64,
 }
 

@@ -40,7 +40,7 @@ pub struct GatewayView {
 /// An upload.
 #[derive(Debug, Clone, Serialize)]
 pub struct UploadView {
-    /// Unique in this process, ascending.
+    /// Unique, ascending; over restarts too, where the ledger outlives them.
     pub id: u64,
     /// The gateway's serial number.
     pub gateway: String,

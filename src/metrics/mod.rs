@@ -4,11 +4,12 @@
 //! closed sets in `label.rs`, and every series exists from the start. The methods take counts, so that a connection can
 //! add up what a batch did and report it once.
 //!
-//! `broker` holds what any broker has, `uploads` what the upload rules do.
+//! `broker` holds what any broker has, `uploads` what the upload rules do, `store` what is kept on the disk.
 
 mod broker;
 mod family;
 mod label;
+mod store;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -31,6 +32,7 @@ pub struct Metrics {
     pub registry: Registry,
     broker: broker::Broker,
     uploads: uploads::Uploads,
+    store: store::Store,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -53,6 +55,7 @@ impl Metrics {
         let define = family::Definer(&registry);
         let uploads = uploads::Uploads::new(&define);
         let broker = broker::Broker::new(&define);
+        let store = store::Store::new(&define);
         define
             .constant("build_info", "Always 1; the version is in the label.", "version", env!("CARGO_PKG_VERSION"))
             .set(1);
@@ -64,7 +67,7 @@ impl Metrics {
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("no metric of ours has a name that starts with process_");
-        Self { registry, broker, uploads }
+        Self { registry, broker, uploads, store }
     }
 
     /// The Prometheus text format, version 0.0.4.

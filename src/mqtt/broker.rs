@@ -13,7 +13,7 @@ use super::topic::TopicLimits;
 use crate::access::{Access, Identity, Rights};
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::hook::{Hook, Publisher, Refusal, Topic, Verdict};
+use crate::hook::{Hook, Inspection, Publisher, Refusal, Topic, Verdict};
 use crate::ledger::{Ledger, Now};
 use crate::logging::RateLimit;
 use crate::message::{Message, NEVER, Parts, QoS};
@@ -164,7 +164,9 @@ impl Broker {
             return Accepted::NotAuthorized;
         }
         who.rights.notice(parts.topic, parts.payload);
-        let (message, keep) = match Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload)) {
+        let inspected = Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload));
+        batch.wait_for(inspected.as_ref().map_or(Ticket::NONE, |inspection| Ticket::from_mark(inspection.mark)));
+        let (message, keep) = match inspected.map(|inspection| inspection.verdict) {
             None | Some(Verdict::Forward) => (Message::build_in(arena, parts), parts.retain),
             // A start that reaches the dock late, from an offline queue or the retained store, would reach it past the
             // guard: others may have got the slot by then.
@@ -186,7 +188,7 @@ impl Broker {
         if delivered { Accepted::Delivered } else { Accepted::NoSubscriber }
     }
 
-    fn examine(&self, who: &Author<'_>, topic: Topic<'_>, payload: &[u8]) -> Verdict {
+    fn examine(&self, who: &Author<'_>, topic: Topic<'_>, payload: &[u8]) -> Inspection {
         let rights = who.rights.gateway(topic.gateway);
         let publisher = Publisher {
             client_id: who.presence,
@@ -195,9 +197,9 @@ impl Broker {
             may_command: rights.command,
         };
         let began = std::time::Instant::now();
-        let verdict = self.hook.inspect(&publisher, topic, payload, self.now());
+        let inspection = self.hook.inspect(&publisher, topic, payload, self.now());
         self.metrics.hook_examined(began.elapsed());
-        verdict
+        inspection
     }
 
     /// Publishes the answer to a refused start.

@@ -42,4 +42,5 @@ pub mod transport;
 mod wire;
 
 pub use broker::Broker;
+pub use restore::{Restored, Unusable};
 pub use stream::serve;

@@ -286,7 +286,7 @@ mod tests {
     use crate::access::{Access, Identity, Proof, Rights, Sources};
     use crate::clock::Clock;
     use crate::config::{Limits, Settings};
-    use crate::hook::Hook;
+    use crate::hook::{DigestKey, Hook};
     use crate::ledger::Ledger;
     use crate::message::QoS;
     use crate::metrics::{Metrics, Version};
@@ -306,7 +306,7 @@ mod tests {
             ..limits
         };
         let ledger = Arc::new(Ledger::new(Settings::default().uploads.rules()));
-        let hook = Hook::new(ledger.clone(), metrics.clone());
+        let hook = Hook::new(ledger.clone(), metrics.clone(), DigestKey::random());
         let access = Arc::new(Access::open(Sources::default()).unwrap());
         let store = crate::store::Store::none();
         Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook, store))

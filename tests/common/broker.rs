@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use dockgate::config::Settings;
 use dockgate::files::Reloader;
 use dockgate::server::Server;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::wire::DEADLINE;
@@ -29,6 +30,7 @@ pub(crate) struct Broker {
     reloader: Option<Reloader>,
     stop: Option<oneshot::Sender<()>>,
     stopped: mpsc::Receiver<()>,
+    _data: TempDir,
 }
 
 impl Broker {
@@ -37,13 +39,15 @@ impl Broker {
     pub(crate) fn start(change: impl FnOnce(&mut Settings)) -> Self {
         let (stop, stop_asked) = oneshot::channel();
         let (has_stopped, stopped) = mpsc::channel();
+        let data = tempfile::tempdir().expect("a folder for its data");
         if let Some(mqtt) = other_broker() {
-            return Self { mqtt, listeners: vec![mqtt], http: mqtt, reloader: None, stop: None, stopped };
+            return Self { mqtt, listeners: vec![mqtt], http: mqtt, reloader: None, stop: None, stopped, _data: data };
         }
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::default();
         settings.listeners[0].bind = free;
         settings.http.bind = free;
+        settings.data_dir = data.path().to_owned();
         change(&mut settings);
         let (has_started, started) = mpsc::channel();
         std::thread::spawn(move || {
@@ -66,7 +70,7 @@ impl Broker {
             has_stopped.send(()).ok();
         });
         let (listeners, http, reloader) = started.recv_timeout(DEADLINE).expect("the broker starts in time");
-        Self { mqtt: listeners[0], listeners, http, reloader: Some(reloader), stop: Some(stop), stopped }
+        Self { mqtt: listeners[0], listeners, http, reloader: Some(reloader), stop: Some(stop), stopped, _data: data }
     }
 
     /// Reads the files again, as SIGHUP does.

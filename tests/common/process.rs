@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::broker::other_broker;
 use super::wire::DEADLINE;
@@ -23,17 +24,34 @@ pub(crate) struct BrokerProcess {
     pub(crate) http: SocketAddr,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Where it keeps its data, unless the test says where.
+    _data: TempDir,
 }
 
 impl BrokerProcess {
     /// Starts the binary with free ports and these further environment variables.
     #[track_caller]
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_dockgate")), settings)
+    }
+
+    /// The same, with no file of it growing beyond so many bytes until [`BrokerProcess::unlimit_files`]: as on a full disk.
+    #[track_caller]
+    pub(crate) fn start_with_files_up_to(bytes: u64, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        // The signal would end it; ignored, the write fails. It is inherited.
+        let limit = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\"", bytes / 512);
+        shell.args(["-c", &limit, env!("CARGO_BIN_EXE_dockgate")]);
+        Self::spawn(shell, settings)
+    }
+
+    #[track_caller]
+    fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
+        let data = tempfile::tempdir().expect("a folder for its data");
         if let Some(mqtt) = other_broker() {
-            return Self { mqtt, listeners: Vec::new(), http: mqtt, child: None, log };
+            return Self { mqtt, listeners: Vec::new(), http: mqtt, child: None, log, _data: data };
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
         for (name, _) in std::env::vars_os() {
             // What the tests or their user set for themselves is no setting of this broker.
             if name.to_string_lossy().starts_with("DOCKGATE_") {
@@ -43,6 +61,7 @@ impl BrokerProcess {
         let mut child = command
             .env("DOCKGATE_LISTENERS", r#"[{protocol="mqtt",bind="127.0.0.1:0"}]"#)
             .env("DOCKGATE_HTTP__BIND", "127.0.0.1:0")
+            .env("DOCKGATE_DATA_DIR", data.path())
             .env("DOCKGATE_LOG__FORMAT", "json")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
@@ -63,7 +82,8 @@ impl BrokerProcess {
         });
         // Before anything can fail, so that the process ends in any case.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut broker = Self { mqtt: nowhere, listeners: Vec::new(), http: nowhere, child: Some(child), log };
+        let mut broker =
+            Self { mqtt: nowhere, listeners: Vec::new(), http: nowhere, child: Some(child), log, _data: data };
         (broker.listeners, broker.http) = learn(&addresses, &broker.log);
         broker.mqtt = broker.listeners[0].1;
         broker
@@ -97,6 +117,21 @@ impl BrokerProcess {
         let child = self.child.as_mut().expect("our own process");
         child.kill().expect("SIGKILL is sent");
         child.wait().expect("it is our child");
+    }
+
+    /// Lets its files grow from now on.
+    #[track_caller]
+    pub(crate) fn unlimit_files(&self) {
+        self.limit_files(u64::MAX);
+    }
+
+    /// Lets its files grow up to so many bytes from now on.
+    #[track_caller]
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let pid = self.child.as_ref().expect("our own process").id();
+        let pid = pid.try_into().expect("a process id");
+        let limit = Some((bytes, u64::MAX));
+        rlimit::prlimit(pid, rlimit::Resource::FSIZE, limit, None).expect("the limit is set");
     }
 
     /// Sends SIGTERM.

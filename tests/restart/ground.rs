@@ -18,7 +18,17 @@ impl Ground {
     /// With the default settings but for these.
     #[track_caller]
     pub(crate) fn with(settings: &[(&'static str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on_with(tempfile::tempdir().unwrap(), settings)
+    }
+
+    /// On what another one has left.
+    #[track_caller]
+    pub(crate) fn on(folder: TempDir) -> Self {
+        Self::on_with(folder, &[])
+    }
+
+    #[track_caller]
+    fn on_with(folder: TempDir, settings: &[(&'static str, &str)]) -> Self {
         let mut all = vec![("DOCKGATE_DATA_DIR", folder.path().join("data").display().to_string())];
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let broker = start(&all);
@@ -29,6 +39,26 @@ impl Ground {
     #[track_caller]
     pub(crate) fn new() -> Self {
         Self::with(&[])
+    }
+
+    /// With no file that grows beyond so many bytes, until it is restarted or [`Ground::free_the_disk`].
+    #[track_caller]
+    pub(crate) fn with_a_disk_of(bytes: u64) -> Self {
+        let mut ground = Self::new();
+        ground.broker.kill();
+        let settings: Vec<_> = ground.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        ground.broker = BrokerProcess::start_with_files_up_to(bytes, &settings);
+        ground
+    }
+
+    /// There is room on its disk again.
+    pub(crate) fn free_the_disk(&self) {
+        self.broker.unlimit_files();
+    }
+
+    /// What the broker has logged since it was started.
+    pub(crate) fn log(&self) -> String {
+        self.broker.log()
     }
 
     /// Kills the broker and starts it again.
@@ -46,11 +76,22 @@ impl Ground {
         self.broker = start(&self.settings);
     }
 
-    /// Stops the broker as a supervisor does, and starts it again.
+    /// Stops the broker as a supervisor does.
     #[track_caller]
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.broker.terminate();
         assert!(self.broker.expect_exit().success());
+    }
+
+    /// What it leaves behind.
+    pub(crate) fn into_folder(self) -> TempDir {
+        self.folder
+    }
+
+    /// The same, and starts it again.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        self.stop();
         self.broker = start(&self.settings);
     }
 

@@ -6,10 +6,12 @@
 mod common;
 
 mod commits;
+mod disk;
 mod ground;
 mod in_flight;
 #[path = "../uploads/messages.rs"]
 mod messages;
+mod opening;
 mod retained;
 mod sessions;
 mod uploads;

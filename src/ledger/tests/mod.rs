@@ -2,11 +2,17 @@
 
 mod bounds;
 mod endings;
+mod journal;
 mod matching;
+mod restart;
 mod slots;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -28,6 +34,20 @@ impl Desk {
 
     pub(super) fn with(rules: Rules) -> Desk {
         Desk { ledger: Ledger::new(rules), now: Cell::new(1_700_000_000_000) }
+    }
+
+    /// One whose ledger is kept in a notebook.
+    pub(super) fn kept(rules: Rules) -> (Desk, Arc<Notebook>) {
+        let notebook = Arc::new(Notebook::default());
+        let ledger = Ledger::with_journal(rules, Arc::clone(&notebook) as Arc<dyn Journal>);
+        (Desk { ledger, now: Cell::new(1_700_000_000_000) }, notebook)
+    }
+
+    /// What a new process finds, with a notebook of its own that begins where the other one ends.
+    pub(super) fn after_a_restart(&self, rules: Rules, notebook: &Notebook) -> (Desk, Arc<Notebook>, Restored) {
+        let copy = Arc::new(notebook.copy());
+        let (ledger, restored) = Ledger::restore(rules, Arc::clone(&copy) as _, copy.records(), self.now());
+        (Desk { ledger, now: self.now.clone() }, copy, restored)
     }
 
     pub(super) fn now(&self) -> Now {
@@ -88,6 +108,67 @@ impl Desk {
     /// How the uploads ended, the last first.
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
         self.view().history.unwrap_or_default().iter().filter_map(|upload| upload.outcome).collect()
+    }
+}
+
+/// A journal in memory: every record as it was last told, and how often it was told one.
+#[derive(Debug, Default)]
+pub(super) struct Notebook(Mutex<Pages>);
+
+#[derive(Debug, Default, Clone)]
+struct Pages {
+    gateways: BTreeMap<Box<str>, Vec<u8>>,
+    ended: BTreeMap<u64, Vec<u8>>,
+    told: u64,
+}
+
+impl Journal for Notebook {
+    fn gateway(&self, gateway: &str, record: Option<Vec<u8>>) -> u64 {
+        let mut pages = self.0.lock();
+        put(&mut pages.gateways, gateway.into(), record);
+        pages.told += 1;
+        pages.told
+    }
+
+    fn ended(&self, place: u64, record: Option<Vec<u8>>) -> u64 {
+        let mut pages = self.0.lock();
+        put(&mut pages.ended, place, record);
+        pages.told += 1;
+        pages.told
+    }
+}
+
+fn put<K: Ord>(records: &mut BTreeMap<K, Vec<u8>>, key: K, record: Option<Vec<u8>>) {
+    match record {
+        Some(record) => drop(records.insert(key, record)),
+        None => assert!(records.remove(&key).is_some(), "what is not there need not be forgotten"),
+    }
+}
+
+impl Notebook {
+    pub(super) fn with(records: Records) -> Notebook {
+        let (gateways, ended) = (records.gateways.into_iter().collect(), records.ended.into_iter().collect());
+        Notebook(Mutex::new(Pages { gateways, ended, told: 0 }))
+    }
+
+    pub(super) fn copy(&self) -> Notebook {
+        Notebook(Mutex::new(self.0.lock().clone()))
+    }
+
+    pub(super) fn records(&self) -> Records {
+        let Pages { gateways, ended, .. } = self.0.lock().clone();
+        Records { gateways: gateways.into_iter().collect(), ended: ended.into_iter().collect() }
+    }
+
+    /// How many records it has been told.
+    pub(super) fn told(&self) -> u64 {
+        self.0.lock().told
+    }
+
+    /// The record of the gateway that is talked about.
+    pub(super) fn gateway_record(&self) -> serde_json::Value {
+        let pages = self.0.lock();
+        pages.gateways.get(DOCK).map_or(serde_json::Value::Null, |it| serde_json::from_slice(it).expect("JSON"))
     }
 }
 

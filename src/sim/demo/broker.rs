@@ -31,6 +31,8 @@ impl Broker {
             listener.bind = free_port;
         }
         settings.http.bind = free_port;
+        // It is over in seconds, and leaves nothing behind.
+        settings.persistence.enabled = false;
         let server = Server::bind(settings).await.map_err(|cause| DemoError::Broker(cause.into()))?;
         let mqtt = server.mqtt_addresses().first().copied();
         let mqtt = mqtt.ok_or_else(|| DemoError::Broker("it has no MQTT listener".into()))?;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockgate::hook::{Hook, Kind, Publisher, Topic, Verdict};
+use dockgate::hook::{DigestKey, Hook, Kind, Publisher, Topic, Verdict};
 use dockgate::ledger::{Ledger, Now, Observation, Observer, Policy, Rules, Scope, UploadView, Wanted};
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ pub(crate) fn run(input: &[u8]) {
         ..Rules::default()
     };
     let ledger = Arc::new(Ledger::new(rules));
-    let hook = Hook::new(ledger.clone(), Arc::new(Nobody));
+    let hook = Hook::new(ledger.clone(), Arc::new(Nobody), DigestKey::random());
     let mut world = World { hook, ledger, now: Now(1_700_000_000_000), passed: Default::default() };
     for _ in 0..MAX_STEPS {
         if input.is_empty() {
@@ -118,7 +118,7 @@ impl World {
         // The ledger learns of a time-out when it is told the time, so that the slot is really taken or really free.
         self.ledger.tick(self.now);
         let before = self.running(at);
-        let verdict = self.hook.inspect(&publisher, topic, payload, self.now);
+        let verdict = self.hook.inspect(&publisher, topic, payload, self.now).verdict;
         if let Verdict::Refuse(refusal) = &verdict {
             assert_eq!(self.ledger.rules().policy, Policy::Enforce, "nothing is refused by who only observes");
             assert_eq!(kind, Kind::Services);

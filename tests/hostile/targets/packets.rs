@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use dockgate::access::{Access, Door, Sources};
 use dockgate::clock::Clock;
 use dockgate::config::{Limits, Listener, Protocol};
-use dockgate::hook::Hook;
+use dockgate::hook::{DigestKey, Hook};
 use dockgate::ledger::{Ledger, Rules};
 use dockgate::metrics::Metrics;
 use dockgate::mqtt::listener::Entrance;
@@ -115,7 +115,7 @@ pub(crate) fn broker(limits: Limits) -> Arc<Broker> {
     let metrics = Arc::new(Metrics::new());
     let rules = Rules { max_gateways: 4, history_total: 8, ..Rules::default() };
     let ledger = Arc::new(Ledger::new(rules));
-    let hook = Hook::new(ledger.clone(), metrics.clone());
+    let hook = Hook::new(ledger.clone(), metrics.clone(), DigestKey::random());
     let acl = NamedTempFile::new().expect("there is a temporary directory");
     fs::write(&acl, RULES).expect("the temporary file can be written");
     let sources = Sources { acl_file: Some(acl.path().to_owned()), ..Sources::default() };

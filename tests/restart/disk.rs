@@ -1,0 +1,119 @@
+//! A disk that is full while the broker runs.
+
+use std::time::Duration;
+
+use crate::common::property::{REASON, find};
+use crate::common::{
+    Answer, Connect, Puback, Publish, Pubrec, V5, V311, Value, Wait, Wire, ack, eventually, metric, status,
+};
+use crate::ground::Ground;
+
+/// A few times what an empty store takes.
+const DISK: u64 = 4 << 20;
+
+/// Publishes retained messages until one is refused; says how many were accepted.
+#[track_caller]
+fn fill(publisher: &mut Wire) -> u16 {
+    let payload = vec![b'x'; 100_000];
+    for n in 1..1000 {
+        let message = Publish::new(&format!("fill/{n}"), &payload).qos(1, n).retain();
+        match publisher.publish(&message) {
+            0 | 0x10 => {}
+            0x97 => return n - 1,
+            other => panic!("PUBACK with {other:#04x}"),
+        }
+    }
+    panic!("the disk is never full");
+}
+
+#[track_caller]
+fn retained(ground: &Ground, filter: &str) -> usize {
+    let mut reader = Wire::clean(ground.mqtt(), V311, "reader");
+    reader.subscribe(&[(filter, 0)]);
+    reader.send(&crate::common::PINGREQ);
+    let mut found = 0;
+    loop {
+        match reader.next() {
+            Answer::Publish(_) => found += 1,
+            Answer::Pingresp => return found,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_needs_the_disk_is_refused_and_all_else_goes_on_until_there_is_room() {
+    let mut ground = Ground::with_a_disk_of(DISK);
+    let offline = Connect::persistent(V5, "offline");
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.subscribe(&[("kept", 2)]);
+    subscriber.leave();
+    let mut publisher = Wire::clean(ground.mqtt(), V5, "publisher");
+    publisher.publish(&Publish::new("kept", "before").qos(2, 1));
+    let accepted = fill(&mut publisher);
+    assert!(accepted > 5, "{accepted}");
+
+    // It says so.
+    assert_eq!(status(ground.http(), "/readyz"), 503);
+    eventually("the log says what to do", || ground.log().contains("Free space"));
+    assert!(metric(ground.http(), "dockgate_store_failures_total", "") > 0.5);
+    assert!(metric(ground.http(), "dockgate_store_up", "").abs() < 0.5);
+
+    // MQTT 5 gets a reason; MQTT 3 has none, and gets nothing.
+    publisher.push(&Publish::new("fill/refused", "x").qos(1, 7).retain());
+    let Answer::Ack(Puback, 7, 0x97, properties) = publisher.next() else { panic!("no refusal") };
+    let Some(Value::Text(reason)) = find(&properties, REASON) else { panic!("{properties:?}") };
+    assert!(reason.contains("disk"), "{reason}");
+    publisher.push(&Publish::new("kept", "refused").qos(2, 8));
+    assert_eq!(publisher.expect_ack(Pubrec, 8), 0x97);
+    // The exchange is over with that: the identifier can be used for another.
+    publisher.push(&Publish::new("kept", "refused again").qos(2, 8));
+    assert_eq!(publisher.expect_ack(Pubrec, 8), 0x97);
+    let mut old = Wire::clean(ground.mqtt(), V311, "old");
+    old.push(&Publish::new("kept", "untold").qos(1, 9));
+    assert!(!matches!(old.wait(Duration::from_millis(1500)), Wait::Answer(Answer::Ack(..))));
+
+    // What nothing durable depends on passes as ever.
+    let mut clean = Wire::subscriber(ground.mqtt(), "clean", &[("free/#", 2)]);
+    for qos in 0..=2 {
+        assert_eq!(publisher.publish(&Publish::new("free/x", qos.to_string()).qos(qos, 20)), 0);
+        clean.expect_message(&qos.to_string());
+    }
+    old.expect_alive();
+
+    // There is room again, and nothing has to be restarted.
+    ground.free_the_disk();
+    eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
+    assert_eq!(publisher.publish(&Publish::new("kept", "after").qos(2, 10)), 0);
+    assert_eq!(publisher.publish(&Publish::new("fill/after", "x").qos(1, 11).retain()), 0);
+    ground.crash();
+    assert!(retained(&ground, "fill/+") > usize::from(accepted), "an acknowledged one is missing");
+    assert_eq!(retained(&ground, "fill/refused"), 0);
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.expect_message("before");
+    subscriber.expect_message("after");
+    subscriber.expect_alive();
+}
+
+#[test]
+fn who_is_connected_is_served_on_a_full_disk() {
+    let ground = Ground::with_a_disk_of(DISK);
+    let online = Connect::persistent(V5, "online");
+    let mut subscriber = Wire::connect(ground.mqtt(), &online);
+    subscriber.subscribe(&[("live/#", 1)]);
+    let mut publisher = Wire::clean(ground.mqtt(), V5, "publisher");
+    fill(&mut publisher);
+    for n in 0..3 {
+        publisher.push(&Publish::new("live/x", n.to_string()).qos(1, 5));
+        let message = subscriber.expect_publish();
+        assert_eq!(message.text(), n.to_string());
+        subscriber.send(&ack(Puback, message.pid));
+        // It was delivered, and could not be promised.
+        assert_eq!(publisher.expect_ack(Puback, 5), 0x97);
+    }
+    // A new subscription could not be promised either.
+    assert_eq!(subscriber.try_subscribe(&[], &[("more", 1)]), [0x97]);
+    // But anybody may connect.
+    Wire::connect(ground.mqtt(), &Connect::persistent(V5, "late")).leave();
+    assert_eq!(status(ground.http(), "/readyz"), 503);
+}
