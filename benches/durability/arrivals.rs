@@ -63,10 +63,8 @@ impl Arrivals {
         let topic = fleet::topic(session);
         let mut acknowledgements = Vec::new();
         let mut mine = 0;
-        while mine < enough {
-            let filled = tokio::time::timeout(SILENCE, client.reader.fill(&client.stream)).await;
-            let Ok(filled) = filled else { return Ok(()) };
-            filled.with_context(|| format!("subscriber {session}"))?;
+        loop {
+            // What came with the CONNACK, or with the last bytes.
             let (before, mut repeated) = (mine, 0);
             {
                 let mut seen = self.seen[session].lock();
@@ -82,12 +80,19 @@ impl Arrivals {
                     acknowledgements.extend_from_slice(&[PUBACK, 2, identifier[0], identifier[1]]);
                 }
             }
-            self.distinct.fetch_add(mine - before, Relaxed);
-            self.repeated.fetch_add(repeated, Relaxed);
-            self.last.fetch_max(self.origin.elapsed().as_nanos() as u64, Relaxed);
-            client.stream.write_all(&acknowledgements).await?;
-            acknowledgements.clear();
+            if !acknowledgements.is_empty() {
+                self.distinct.fetch_add(mine - before, Relaxed);
+                self.repeated.fetch_add(repeated, Relaxed);
+                self.last.fetch_max(self.origin.elapsed().as_nanos() as u64, Relaxed);
+                client.stream.write_all(&acknowledgements).await?;
+                acknowledgements.clear();
+            }
+            if mine >= enough {
+                return Ok(());
+            }
+            let filled = tokio::time::timeout(SILENCE, client.reader.fill(&client.stream)).await;
+            let Ok(filled) = filled else { return Ok(()) };
+            filled.with_context(|| format!("subscriber {session}"))?;
         }
-        Ok(())
     }
 }

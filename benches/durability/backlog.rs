@@ -1,7 +1,7 @@
 //! What waits for clients: how fast they get it when they come back, and how a broker takes a restart with it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::arrivals::Arrivals;
 use crate::closed::{self, Amount};
@@ -13,13 +13,13 @@ use crate::scenario::{Backlog, Scale};
 use crate::spread::ratio;
 use crate::{disk, fleet, process};
 
-/// More than [`crate::contestant::Contestant::lag`], so that a crash takes nothing from those who promise a second.
-const SETTLE: Duration = Duration::from_secs(2);
-
 /// Sessions with messages, a crash or a stop, and everything again.
 pub(crate) async fn restart(ending: Ending, scale: &Scale, host: &mut Host) -> anyhow::Result<Measured> {
     let published = fill(scale.restart, scale, host).await?;
-    tokio::time::sleep(SETTLE).await;
+    if ending == Ending::Kill {
+        // So that it takes nothing from those who promise a second.
+        tokio::time::sleep(host.contestant.lag()).await;
+    }
     let stop = host.end(ending)?;
     let disk = disk::allocated(&host.data());
 
@@ -52,12 +52,12 @@ pub(crate) async fn restart(ending: Ending, scale: &Scale, host: &mut Host) -> a
 /// All subscribers come back at once.
 pub(crate) async fn drain(scale: &Scale, host: &mut Host) -> anyhow::Result<Measured> {
     let published = fill(scale.drain, scale, host).await?;
-    tokio::time::sleep(host.contestant.lag()).await;
+    tokio::time::sleep(scale.lag(host.contestant)).await;
 
     let before = host.used()?;
     let arrivals = Arc::new(Arrivals::new(scale.drain.sessions, scale.payload_bytes));
     let back = fleet::come_back(host.mqtt, &published.sent, &arrivals, Instant::now()).await?;
-    tokio::time::sleep(host.contestant.lag()).await;
+    tokio::time::sleep(scale.lag(host.contestant)).await;
     let after = host.used()?;
 
     let (total, seconds) = (arrivals.distinct() as f64, arrivals.last().as_secs_f64());

@@ -29,7 +29,7 @@ pub(crate) async fn run(shape: Shape, scale: &Scale, host: &mut Host) -> anyhow:
         Subscribers::Clean => listen(fleet::join(host.mqtt, sessions, true).await?, &arrivals),
     };
     let clients = publishing::connect(host.mqtt, publishers, sessions, scale.payload_bytes).await?;
-    tokio::time::sleep(host.contestant.lag()).await; // the sessions themselves are no part of the load
+    tokio::time::sleep(scale.lag(host.contestant)).await; // the sessions themselves are no part of the load
 
     process::forget_peak(host.pid());
     let generator = process::cpu_time(std::process::id())?;
@@ -43,7 +43,7 @@ pub(crate) async fn run(shape: Shape, scale: &Scale, host: &mut Host) -> anyhow:
     if shape.subscribers != Subscribers::Away {
         arrivals.reach(published.total()).await;
     }
-    tokio::time::sleep(host.contestant.lag()).await;
+    tokio::time::sleep(scale.lag(host.contestant)).await;
     let after = Used { commits: at_end.commits, ..host.used()? };
 
     let mut figures = figures(&published, before, after);

@@ -197,9 +197,13 @@ fn take(report: &mut Report, scenario: String, contestant: Contestant, round: u1
             report.runs.push(Run { scenario, broker, loss_window, round, measured });
         }
         Err(error) => {
-            let note = format!("{scenario}, {broker}, round {round}: {error:#}");
-            eprintln!("skipped: {note}");
-            report.notes.push(note);
+            let what = format!("{scenario}, {broker}, round {round}: {error:#}");
+            eprintln!("skipped: {what}");
+            // Mosquitto need not be installed.
+            match contestant {
+                Contestant::Mosquitto => report.notes.push(what),
+                _ => report.failures.push(what),
+            }
         }
     }
 }
@@ -235,6 +239,7 @@ fn scale(options: &Options) -> Scale {
             messages: (100_000 / u64::from(options.sessions)).max(1),
         },
         drain: Backlog { sessions: 50, messages: 2000 },
+        exact: true,
     };
     match options.quick {
         true => Scale {
@@ -242,6 +247,7 @@ fn scale(options: &Options) -> Scale {
             publishers: full.publishers.min(20),
             restart: Backlog { sessions: 200, messages: 5 },
             drain: Backlog { sessions: 10, messages: 100 },
+            exact: false,
             ..full
         },
         false => full,
@@ -249,7 +255,7 @@ fn scale(options: &Options) -> Scale {
 }
 
 fn settings(scale: &Scale, rounds: u16, folder: &Path) -> anyhow::Result<String> {
-    let Scale { time, publishers, window, payload_bytes, rate, restart, drain } = scale;
+    let Scale { time, publishers, window, payload_bytes, rate, restart, drain, .. } = scale;
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let file_system = disk::file_system(folder)?;
     let warning = if disk::is_memory(&file_system) { " (MEMORY: an fsync costs nothing there)" } else { "" };

@@ -25,7 +25,9 @@ pub(crate) struct Report {
     /// Milliseconds of an append of 4 KiB with its fdatasync, each round's median.
     pub(crate) device_ms: Vec<f64>,
     pub(crate) runs: Vec<Run>,
-    /// Runs that gave no figures, and why.
+    /// Runs of dockgate that gave no figures, and why.
+    pub(crate) failures: Vec<String>,
+    /// The same of others.
     pub(crate) notes: Vec<String>,
 }
 
@@ -65,10 +67,11 @@ impl Report {
 
     /// What no run should show.
     pub(crate) fn faults(&self) -> impl Iterator<Item = String> {
-        self.runs.iter().flat_map(|run| {
+        let in_runs = self.runs.iter().flat_map(|run| {
             let (scenario, broker, round) = (&run.scenario, run.broker, run.round);
             run.measured.faults.iter().map(move |fault| format!("{scenario}, {broker}, round {round}: {fault}"))
-        })
+        });
+        self.failures.iter().cloned().chain(in_runs)
     }
 
     /// A table of one scenario: a column for each figure that any of its runs has, a row for each broker.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::contestant::Contestant;
+
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenario {
@@ -61,6 +63,15 @@ pub(crate) struct Scale {
     pub(crate) rate: u32,
     pub(crate) restart: Backlog,
     pub(crate) drain: Backlog,
+    /// Whether a broker may finish what it writes late before its figures are read. They are wrong without.
+    pub(crate) exact: bool,
+}
+
+impl Scale {
+    /// How long to wait before figures of a broker are read.
+    pub(crate) fn lag(&self, of: Contestant) -> Duration {
+        if self.exact { of.lag() } else { Duration::ZERO }
+    }
 }
 
 /// What waits.
