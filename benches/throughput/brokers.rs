@@ -9,17 +9,14 @@
 //!   spans that its own binary opens for every event: it runs a little faster here than there.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context, bail};
-use tempfile::TempDir;
+use anyhow::Context;
 
-/// How long a broker may take from its start to the first accepted connection.
-const START_DEADLINE: Duration = Duration::from_secs(10);
+use crate::daemon::{self, Daemon};
 
 /// A broker that can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,10 +67,10 @@ impl Broker {
     /// Starts the broker and waits until it accepts connections.
     pub(crate) fn start(&self) -> anyhow::Result<Running> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
-        let port = free_port()?;
-        let mut command = match self {
+        let port = daemon::free_port()?;
+        let command = match self {
             Self::External { address, pid, .. } => {
-                return Ok(Running { address: *address, pid: *pid, child: None, directory });
+                return Ok(Running { address: *address, pid: *pid, daemon: None });
             }
             Self::Dockgate => dockgate(port, directory.path())?,
             Self::Mosquitto => mosquitto(port, directory.path())?,
@@ -83,26 +80,11 @@ impl Broker {
                 command
             }
         };
-        let log = File::create(directory.path().join("log"))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {command:?}"))?;
-        let mut running = Running {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            pid: Some(child.id()),
-            child: Some(child),
-            directory,
-        };
-        running.wait_until_it_accepts()?;
-        Ok(running)
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut daemon = Daemon::spawn(command, address, directory.into())?;
+        daemon.wait_until_it_accepts()?;
+        Ok(Running { address, pid: Some(daemon.pid()), daemon: Some(daemon) })
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn dockgate(port: u16, directory: &Path) -> anyhow::Result<Command> {
@@ -110,7 +92,7 @@ fn dockgate(port: u16, directory: &Path) -> anyhow::Result<Command> {
     command
         .current_dir(directory)
         .env("DOCKGATE_LISTENERS", format!(r#"[{{protocol="mqtt",bind="127.0.0.1:{port}"}}]"#))
-        .env("DOCKGATE_HTTP__BIND", format!("127.0.0.1:{}", free_port()?))
+        .env("DOCKGATE_HTTP__BIND", format!("127.0.0.1:{}", daemon::free_port()?))
         // The others keep nothing either.
         .env("DOCKGATE_PERSISTENCE__ENABLED", "false");
     Ok(command)
@@ -128,13 +110,7 @@ fn mosquitto(port: u16, directory: &Path) -> anyhow::Result<Command> {
          log_type none\n"
     );
     fs::write(&configuration, settings)?;
-    // Debian installs it where only root's PATH looks.
-    let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| PathBuf::from("mosquitto"));
-    let mut command = Command::new(program);
+    let mut command = Command::new(daemon::mosquitto());
     command.arg("-c").arg(configuration);
     Ok(command)
 }
@@ -144,44 +120,13 @@ fn mosquitto(port: u16, directory: &Path) -> anyhow::Result<Command> {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) pid: Option<u32>,
-    child: Option<Child>,
-    /// Holds the configuration and the log.
-    directory: TempDir,
+    daemon: Option<Daemon>,
 }
 
 impl Running {
-    fn wait_until_it_accepts(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_DEADLINE;
-        loop {
-            if let Some(how) = self.ended() {
-                bail!("{how} before it accepted a connection");
-            }
-            if TcpStream::connect_timeout(&self.address, Duration::from_millis(200)).is_ok() {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                bail!("accepts no connection within {START_DEADLINE:?}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// How the process ended, with the last lines of its log, if it has ended.
+    /// How a process of ours ended, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<String> {
-        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
-        let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-        let lines: Vec<&str> = log.trim().lines().collect();
-        let tail = lines[lines.len().saturating_sub(5)..].join(" | ");
-        Some(format!("ended with {status} ({tail})"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.daemon.as_mut()?.ended()
     }
 }
 

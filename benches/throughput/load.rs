@@ -11,10 +11,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::batch::PublishBatch;
 use crate::brokers::Running;
 use crate::process;
 use crate::scenario::Scenario;
-use crate::wire::{self, Client, PublishBatch};
+use crate::wire::{self, Client};
 
 /// A run whose subscribers get nothing for so long is over; what is missing then is lost.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -23,6 +24,8 @@ const SETUP_DEADLINE: Duration = Duration::from_secs(30);
 /// What a subscriber takes in one read. Large, so that the generator spends little on system calls.
 const SUBSCRIBER_BUFFER: usize = 256 * 1024;
 const PUBLISHER_BUFFER: usize = 4 * 1024;
+/// DUP flag of a PUBLISH.
+const DUP: u8 = 0x08;
 
 /// How hard and how long to press.
 #[derive(Debug, Clone, Copy)]
@@ -264,7 +267,7 @@ async fn receive(mut client: Client, qos: u8, body: usize, start: Instant, tally
                 );
             }
             received += 1;
-            duplicates += u64::from(packet.first & wire::DUP != 0);
+            duplicates += u64::from(packet.first & DUP != 0);
             if qos > 0 {
                 let [high, low] = packet.identifier().context("a PUBLISH without identifier")?;
                 acknowledgements.extend_from_slice(&[wire::PUBACK, 2, high, low]);

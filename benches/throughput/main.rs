@@ -14,12 +14,15 @@
 //!
 //! Linux only: CPU time and memory are read from `/proc`.
 
+mod batch;
 mod brokers;
+mod daemon;
 mod idle;
 mod load;
 mod process;
 mod report;
 mod scenario;
+mod spread;
 mod wire;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::idle::Idle;
 use crate::load::Outcome;
+use crate::spread::{Spread, median, range, ratio};
 
 /// One run, in the units of the tables.
 #[derive(Debug, Clone, Serialize)]
@@ -244,39 +245,6 @@ impl Report {
         }
         rows
     }
-}
-
-/// Median and extremes of some rounds.
-#[derive(Debug, Clone, Copy)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let median = match sorted.len() % 2 {
-            1 => sorted[middle],
-            _ => (sorted.get(middle)? + sorted.get(middle.checked_sub(1)?)?) / 2.0,
-        };
-        Some(Self { min: *sorted.first()?, median, max: *sorted.last()? })
-    }
-}
-
-fn ratio(a: f64, b: f64) -> f64 {
-    if b > 0.0 { a / b } else { f64::NAN }
-}
-
-fn median(spread: Option<Spread>, digits: usize) -> String {
-    spread.map_or("-".to_owned(), |s| format!("{:.digits$}", s.median))
-}
-
-fn range(spread: Option<Spread>, digits: usize) -> String {
-    spread.map_or("-".to_owned(), |s| format!("({:.digits$}-{:.digits$})", s.min, s.max))
 }
 
 fn strings<const N: usize>(names: [&str; N]) -> Vec<String> {

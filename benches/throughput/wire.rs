@@ -16,8 +16,6 @@ pub(crate) const SUBACK: u8 = 0x90;
 pub(crate) const PUBACK: u8 = 0x40;
 /// The packet type of PUBLISH, which uses the low four bits of the first byte for flags.
 pub(crate) const PUBLISH: u8 = 0x30;
-/// DUP flag of a PUBLISH.
-pub(crate) const DUP: u8 = 0x08;
 
 /// Long enough that no run sends a PINGREQ, and not 0, which rumqttd takes for "at once".
 const KEEP_ALIVE_SECONDS: u16 = 600;
@@ -26,12 +24,12 @@ const KEEP_ALIVE_SECONDS: u16 = 600;
 /// the broker takes to empty the kernel's buffers.
 const SEND_BUFFER: u32 = 64 * 1024;
 
-/// A CONNECT with a clean session and no credentials.
-fn connect_packet(client_id: &str) -> Vec<u8> {
+/// A CONNECT without credentials.
+fn connect_packet(client_id: &str, clean: bool) -> Vec<u8> {
     let mut body = Vec::new();
     push_text(&mut body, "MQTT");
     body.push(4); // protocol level of 3.1.1
-    body.push(0x02); // clean session
+    body.push(if clean { 0x02 } else { 0 }); // the flag Clean Session
     body.extend_from_slice(&KEEP_ALIVE_SECONDS.to_be_bytes());
     push_text(&mut body, client_id);
     packet(0x10, &body)
@@ -47,14 +45,16 @@ fn subscribe_packet(filters: &[String], qos: u8) -> Vec<u8> {
     packet(0x82, &body)
 }
 
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+/// A packet of this first byte and body.
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     push_remaining_length(&mut bytes, body.len());
     bytes.extend_from_slice(body);
     bytes
 }
 
-fn push_text(bytes: &mut Vec<u8>, text: &str) {
+/// A length of two bytes, and the text.
+pub(crate) fn push_text(bytes: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).expect("the bench's own names are short");
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());
@@ -69,44 +69,6 @@ fn push_remaining_length(bytes: &mut Vec<u8>, mut length: usize) {
             return;
         }
         bytes.push(digit | 0x80);
-    }
-}
-
-/// Several PUBLISH packets that leave in one write; only their packet identifiers change from write to write.
-#[derive(Debug)]
-pub(crate) struct PublishBatch {
-    bytes: Vec<u8>,
-    /// Where each packet's identifier stands; empty at QoS 0, which has none.
-    identifiers: Vec<usize>,
-    next_identifier: u16,
-}
-
-impl PublishBatch {
-    pub(crate) fn new(topic: &str, payload_bytes: usize, qos: u8, messages: usize) -> Self {
-        let mut body = Vec::new();
-        push_text(&mut body, topic);
-        let identifier = body.len();
-        if qos > 0 {
-            body.extend_from_slice(&[0, 0]);
-        }
-        body.resize(body.len() + payload_bytes, b'x');
-        let one = packet(PUBLISH | qos << 1, &body);
-        let header = one.len() - body.len();
-        let identifiers = match qos {
-            0 => Vec::new(),
-            _ => (0..messages).map(|i| i * one.len() + header + identifier).collect(),
-        };
-        Self { bytes: one.repeat(messages), identifiers, next_identifier: 1 }
-    }
-
-    /// The bytes of the next write. Identifiers go round through 1..=65535 [MQTT-2.3.1-1]; the window of
-    /// unacknowledged messages is far shorter, so none is reused too early.
-    pub(crate) fn next(&mut self) -> &[u8] {
-        for at in &self.identifiers {
-            self.bytes[*at..*at + 2].copy_from_slice(&self.next_identifier.to_be_bytes());
-            self.next_identifier = self.next_identifier.checked_add(1).unwrap_or(1);
-        }
-        &self.bytes
     }
 }
 
@@ -220,6 +182,17 @@ pub(crate) struct Client {
 impl Client {
     /// Connects with a clean session and waits for the CONNACK. `read_buffer` is what one read can take.
     pub(crate) async fn connect(address: SocketAddr, client_id: &str, read_buffer: usize) -> anyhow::Result<Self> {
+        let (client, _) = Self::open(address, client_id, true, read_buffer).await?;
+        Ok(client)
+    }
+
+    /// The same with or without a clean session; says whether the broker had a session of the client.
+    pub(crate) async fn open(
+        address: SocketAddr,
+        client_id: &str,
+        clean: bool,
+        read_buffer: usize,
+    ) -> anyhow::Result<(Self, bool)> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -230,10 +203,10 @@ impl Client {
             socket.connect(address).await.with_context(|| format!("client {client_id} cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         let mut client = Self { stream, reader: PacketReader::with_capacity(read_buffer) };
-        client.stream.write_all(&connect_packet(client_id)).await?;
+        client.stream.write_all(&connect_packet(client_id, clean)).await?;
         let connack = client.expect(CONNACK, client_id).await?;
         match connack.as_slice() {
-            [_, 0] => Ok(client),
+            [flags, 0] => Ok((client, flags & 0x01 != 0)),
             other => bail!("client {client_id} was refused: CONNACK {other:02x?}"),
         }
     }
