@@ -5,7 +5,7 @@ use super::connect;
 use super::connection::{Connection, End};
 use super::encode::{self, Ack};
 use super::fault::Fault;
-use super::held::{Acknowledgement, Hold};
+use super::held::{Acknowledgement, Hold, REASON as NO_STORAGE};
 use super::inflight::Received;
 use super::subscriptions::Subscribing;
 use super::topic;
@@ -28,15 +28,13 @@ pub(super) struct Turn {
     pub(super) traffic: Traffic,
     /// Memory for their messages.
     pub(super) arena: BytesMut,
-    /// PUBACK and PUBREC, in the order of the publishes.
-    pub(super) acks: SmallVec<[Acknowledgement; 8]>,
-    /// What must be safe before these are sent.
-    pub(super) ticket: Ticket,
+    /// PUBACK and PUBREC, in the order of the publishes, and what must be safe before each is sent.
+    pub(super) acks: SmallVec<[(Ticket, Acknowledgement); 8]>,
 }
 
 impl Turn {
-    fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>) {
-        self.acks.push(Acknowledgement { ack, id, code, reason: reason.map(Into::into) });
+    fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>, ticket: Ticket) {
+        self.acks.push((ticket, Acknowledgement { ack, id, code, reason: reason.map(Into::into) }));
     }
 }
 
@@ -100,17 +98,17 @@ impl<R, W> Connection<R, W> {
             return Err(Fault::protocol("neither a topic name nor a topic alias")); // MQTT 5, 3.3.2.1
         }
         topic::check_name(topic, self.broker.topic_limits())?;
+        let mut ticket = Ticket::NONE;
         if publish.qos == QoS::ExactlyOnce {
             let id = publish.packet_id.unwrap_or(NonZeroU16::MIN);
             let v5 = self.version == Version::V5;
             let most = if v5 { usize::from(self.limits.receive_maximum) } else { usize::MAX };
             match self.session.receive(id, most) {
                 None => return Err(Fault::RECEIVE_MAXIMUM),
-                Some((true, ticket)) => turn.ticket = turn.ticket.max(ticket),
+                Some((true, received)) => ticket = received,
                 // Sent again because our PUBREC got lost: it has been published (MQTT-4.3.3-10).
-                Some((false, ticket)) => {
-                    turn.ticket = turn.ticket.max(ticket);
-                    turn.ack(Ack::Pubrec, id, 0, None);
+                Some((false, received)) => {
+                    turn.ack(Ack::Pubrec, id, 0, None, received);
                     return Ok(());
                 }
             }
@@ -129,11 +127,24 @@ impl<R, W> Connection<R, W> {
         let author = Author { identity, rights, presence, is_here: true };
         let accepted = self.broker.publish(&author, &parts, &mut self.batch, &mut turn.arena);
         let Some(id) = publish.packet_id else { return Ok(()) };
+        if self.broker.store.is_failing() {
+            // One is refused and the next is not: each is delivered by itself, and has an answer of its own.
+            self.broker.deliver(&mut self.batch);
+            ticket = ticket.max(self.batch.take_ticket());
+        }
         let ack = if publish.qos == QoS::AtLeastOnce { Ack::Puback } else { Ack::Pubrec };
         match accepted {
-            Accepted::Delivered => turn.ack(ack, id, 0, None),
-            Accepted::NoSubscriber => turn.ack(ack, id, 0x10, None),
+            Accepted::Delivered => turn.ack(ack, id, 0, None, ticket),
+            Accepted::NoSubscriber => turn.ack(ack, id, 0x10, None, ticket),
             Accepted::NotAuthorized => self.refuse(ack, id, 0x87, None, turn),
+            // MQTT 3 has no word for it, but it can be told nothing: what the disk keeps from being retained comes again.
+            Accepted::NoStorage if self.version != Version::V5 => {
+                turn.ack(ack, id, 0, None, ticket.max(self.broker.store.refused()));
+            }
+            Accepted::NoStorage => {
+                let reason = Some(NO_STORAGE).filter(|_| self.problem_info);
+                self.refuse(ack, id, 0x97, reason, turn);
+            }
             Accepted::Quota(reason) => {
                 let reason = Some(&reason[..]).filter(|_| self.problem_info);
                 self.refuse(ack, id, 0x97, reason, turn);
@@ -148,7 +159,7 @@ impl<R, W> Connection<R, W> {
         if self.version == Version::V5 && matches!(ack, Ack::Pubrec) {
             self.session.release(id);
         }
-        turn.ack(ack, id, code, reason);
+        turn.ack(ack, id, code, reason, Ticket::NONE);
     }
 
     /// The topic behind an alias (MQTT 5, 3.3.2.3.4), after `topic`, if there is one, has become it.

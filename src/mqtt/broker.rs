@@ -92,6 +92,8 @@ pub enum Accepted {
     NotAuthorized,
     /// It was not accepted, or not wholly (MQTT 5: 0x97 with this reason string; MQTT 3 has no word for it).
     Quota(String),
+    /// It was not retained, because the disk fails (MQTT 5: 0x97; MQTT 3 gets no acknowledgement, and sends it again).
+    NoStorage,
 }
 
 impl Broker {
@@ -182,7 +184,7 @@ impl Broker {
         let retained = if keep { self.retain(who, &message) } else { Ok(Ticket::NONE) };
         let delivered = self.route.publish(message, batch);
         match retained {
-            Err(reason) => return Accepted::Quota(reason),
+            Err(not_retained) => return not_retained,
             Ok(ticket) => batch.wait_for(ticket),
         }
         if delivered { Accepted::Delivered } else { Accepted::NoSubscriber }
@@ -228,15 +230,16 @@ impl Broker {
     }
 
     /// Keeps a retained message, or says why not. Before it may be said, the ticket must be settled.
-    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<Ticket, String> {
+    fn retain(&self, who: &Author<'_>, message: &Message) -> Result<Ticket, Accepted> {
         static FULL: RateLimit = RateLimit::per_second(1);
         if !who.rights.may_retain(message.topic()) {
             self.metrics.dropped(Drop::NoStorage, 1);
-            return Err("not retained: a dock's messages are retained on its own topics, not on its aircraft's".into());
+            let reason = "not retained: a dock's messages are retained on its own topics, not on its aircraft's";
+            return Err(Accepted::Quota(reason.into()));
         }
         if self.store.is_failing() {
             self.metrics.dropped(Drop::NoStorage, 1);
-            return Err("not retained: the broker's disk fails or is full".into());
+            return Err(Accepted::NoStorage);
         }
         let retained = self.retained.put(message, self.clock.now_ms());
         if let Err(full) = &retained {
@@ -246,7 +249,7 @@ impl Broker {
                 tracing::warn!(client = &who.identity.client_id[..], topic = message.topic(), suppressed, "{full}");
             }
         }
-        retained.map_err(|full| full.to_string())
+        retained.map_err(|full| Accepted::Quota(full.to_string()))
     }
 
     /// Delivers what `batch` has collected as far as that needs no waiting: before subscriptions change.

@@ -287,13 +287,12 @@ where
             (left, self.send_batch())
         };
         turn.traffic.report_received(&self.broker.metrics);
-        let ticket = turn.ticket.max(self.batch.take_ticket());
-        if self.is_safe(ticket) && !self.held.has_acks() {
-            for ack in &turn.acks {
+        let ticket = self.batch.take_ticket();
+        for (own, ack) in turn.acks {
+            let ticket = own.max(ticket);
+            if self.is_safe(ticket) && !self.held.has_acks() {
                 ack.encode(&mut self.output, self.version);
-            }
-        } else {
-            for ack in turn.acks {
+            } else {
                 self.held.hold_ack(ticket, ack);
             }
         }
@@ -314,8 +313,8 @@ where
     /// Moves into the output what has become safe.
     fn release_held(&mut self) {
         let (store, session) = (&self.broker.store, &self.session);
-        self.held.release(store, &mut self.output, self.version, |refused| {
-            let _released = session.release(refused);
+        self.held.release(store, &mut self.output, (self.version, self.problem_info), |over| {
+            let _released = session.release(over);
         });
         self.note_output();
     }

@@ -13,10 +13,10 @@ use std::num::NonZeroU16;
 
 /// An empty line gives back its memory if it has grown beyond this many.
 const KEEP: usize = 64;
-/// Acknowledgements that wait, with which nothing more is read from the client.
-const MOST_ACKS: usize = 8192;
+/// Packets that wait, with which nothing more is read from the client.
+const MOST: usize = 8192;
 /// The reason of a refusal.
-const REASON: &str = "it cannot be stored now: the broker's disk fails or is full";
+pub(super) const REASON: &str = "it cannot be stored now: the broker's disk fails or is full";
 
 /// An acknowledgement.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub(super) struct Held {
 impl Held {
     /// So much waits that the client should not be read.
     pub(super) fn is_full(&self) -> bool {
-        self.acks.len() >= MOST_ACKS
+        self.acks.len() + self.packets.len() >= MOST
     }
 
     /// Bytes of the packets.
@@ -108,13 +108,14 @@ impl Held {
         }
     }
 
-    /// Moves to `out` what may be sent by now. Tells `refused` of each PUBREC that became a refusal.
+    /// Moves to `out` what may be sent by now. Refusals say why if `with_reason`. Tells `over` of each QoS 2 exchange that
+    /// ends with that: with a refusal, or because its message was not taken at all.
     pub(super) fn release(
         &mut self,
         store: &Store,
         out: &mut BytesMut,
-        version: Version,
-        mut refused: impl FnMut(NonZeroU16),
+        (version, with_reason): (Version, bool),
+        mut over: impl FnMut(NonZeroU16),
     ) {
         while let Some((ticket, mut ack)) = self.acks.pop_front() {
             match store.settled(ticket) {
@@ -123,11 +124,13 @@ impl Held {
                     break;
                 }
                 Some(Settled::Failed) if ack.code < 0x80 => {
+                    // Sent again, a message that is only waiting for its commit must not be taken for another.
+                    let is_over = version == Version::V5 || ticket == store.refused();
+                    if ack.ack == Ack::Pubrec && is_over {
+                        over(ack.id);
+                    }
                     if version == Version::V5 {
-                        (ack.code, ack.reason) = (0x97, Some(REASON.into()));
-                        if ack.ack == Ack::Pubrec {
-                            refused(ack.id);
-                        }
+                        (ack.code, ack.reason) = (0x97, with_reason.then(|| REASON.into()));
                         ack.encode(out, version);
                     }
                 }

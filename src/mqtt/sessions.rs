@@ -273,7 +273,11 @@ impl Broker {
             let _scope = self.store.scope();
             self.publish(&author, &parts, &mut batch, &mut BytesMut::new());
             self.deliver(&mut batch);
-            session.forget_will();
+            // Whoever took the session over may have brought another.
+            let state = session.state();
+            if state.terms.will.is_none() {
+                session.forget_will();
+            }
         }
         self.send_all(&mut batch).await;
         self.metrics.will_published();

@@ -27,6 +27,7 @@ pub(crate) const SESSION_EXPIRY: u8 = 0x11;
 pub(crate) const ASSIGNED_CLIENT_ID: u8 = 0x12;
 pub(crate) const SERVER_KEEP_ALIVE: u8 = 0x13;
 pub(crate) const AUTH_METHOD: u8 = 0x15;
+pub(crate) const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
 pub(crate) const WILL_DELAY: u8 = 0x18;
 pub(crate) const REASON: u8 = 0x1f;
 pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::common::property::{REASON, find};
+use crate::common::property::{REASON, REQUEST_PROBLEM_INFORMATION, find};
 use crate::common::{
-    Answer, Connect, Puback, Publish, Pubrec, V5, V311, Value, Wait, Wire, ack, eventually, metric, status,
+    Answer, Connect, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V311, Value, Wait, Wire, ack, eventually, metric,
+    status,
 };
 use crate::ground::Ground;
 
@@ -116,4 +117,69 @@ fn who_is_connected_is_served_on_a_full_disk() {
     // But anybody may connect.
     Wire::connect(ground.mqtt(), &Connect::persistent(V5, "late")).leave();
     eventually("it is not ready", || status(ground.http(), "/readyz") == 503);
+}
+
+/// MQTT 3 has no refusal, so that the message comes again: it must not be taken for one that has been kept.
+#[test]
+fn what_was_refused_without_a_word_is_not_lost_when_it_comes_again() {
+    let ground = Ground::with_a_disk_of(DISK);
+    let offline = Connect::persistent(V5, "offline");
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.subscribe(&[("kept", 2)]);
+    subscriber.leave();
+    let old = Connect::persistent(V311, "old");
+    let mut publisher = Wire::connect(ground.mqtt(), &old);
+    fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
+    let message = Publish::new("kept", "again").qos(2, 9);
+    publisher.push(&message);
+    assert!(!matches!(publisher.wait(Duration::from_millis(1500)), Wait::Answer(Answer::Ack(..))));
+    publisher.vanish();
+    ground.free_the_disk();
+    eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
+    let (mut publisher, present) = Wire::resume(ground.mqtt(), &old);
+    assert!(present);
+    publisher.push(&message.clone().dup());
+    assert_eq!(publisher.expect_ack(Pubrec, 9), 0);
+    publisher.send(&ack(Pubrel, 9));
+    assert_eq!(publisher.expect_ack(Pubcomp, 9), 0);
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.expect_message("again");
+    subscriber.expect_alive();
+}
+
+#[test]
+fn publishes_of_one_read_are_refused_one_by_one() {
+    let ground = Ground::with_a_disk_of(DISK);
+    let offline = Connect::persistent(V5, "offline");
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.subscribe(&[("kept", 1)]);
+    subscriber.leave();
+    let mut publisher = Wire::clean(ground.mqtt(), V5, "publisher");
+    fill(&mut publisher);
+    let _clean = Wire::subscriber(ground.mqtt(), "clean", &[("free", 1)]);
+    let topics = ["free", "kept", "free", "nobody", "kept", "free"];
+    for (version, codes) in [(V5, &[0, 0x97, 0, 0x10, 0x97, 0][..]), (V311, &[0, 0, 0, 0])] {
+        let mut publisher = Wire::clean(ground.mqtt(), version, "mixed");
+        let packets: Vec<_> =
+            (1..).zip(topics).flat_map(|(pid, topic)| Publish::new(topic, "x").qos(1, pid).bytes(version)).collect();
+        publisher.send(&packets);
+        let pids = (1..).zip(topics).filter(|(_, topic)| version == V5 || *topic != "kept").map(|(pid, _)| pid);
+        let found: Vec<_> = pids.map(|pid| publisher.expect_ack(Puback, pid)).collect();
+        assert_eq!(found, codes, "{version:?}");
+    }
+}
+
+#[test]
+fn who_wants_no_reasons_gets_none_with_a_refusal() {
+    let ground = Ground::with_a_disk_of(DISK);
+    let offline = Connect::persistent(V5, "offline");
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.subscribe(&[("kept", 1)]);
+    subscriber.leave();
+    fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
+    let connect = Connect::new(V5, "terse").property((REQUEST_PROBLEM_INFORMATION, Value::Byte(0)));
+    let mut publisher = Wire::connect(ground.mqtt(), &connect);
+    publisher.push(&Publish::new("kept", "x").qos(1, 7));
+    let Answer::Ack(Puback, 7, 0x97, properties) = publisher.next() else { panic!("no refusal") };
+    assert!(find(&properties, REASON).is_none(), "MQTT-3.1.2-29: {properties:?}");
 }

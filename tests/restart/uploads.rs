@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Publish, V5, Wire, eventually, get};
+use crate::common::{Connect, Publish, V5, Wire, eventually, get};
 use crate::ground::Ground;
 use crate::messages::{GATEWAY, other, progress, reply, start, topic};
 
@@ -96,4 +96,40 @@ fn progress_is_kept_within_a_second_and_none_of_it_is_waited_for() {
     std::thread::sleep(std::time::Duration::from_millis(1_600));
     ground.crash();
     assert_eq!(uploads(&ground)[0]["files"][0]["progress"], 60);
+}
+
+#[test]
+fn a_start_that_waits_for_a_dock_outlives_the_crash() {
+    let mut ground = Ground::new();
+    let connect = Connect::persistent(V5, GATEWAY);
+    let mut dock = Wire::connect(ground.mqtt(), &connect);
+    dock.subscribe(&[(&topic("services"), 1)]);
+    dock.leave();
+    let request = start("waits", "waits", &["3"]);
+    assert_eq!(publish(&mut backend(&ground), "services", &request), 0);
+    ground.crash();
+    let (mut dock, present) = Wire::resume(ground.mqtt(), &connect);
+    assert!(present);
+    dock.expect_message(&request.to_string());
+}
+
+#[test]
+fn a_start_that_may_have_been_sent_is_not_sent_again_when_others_may_have_its_slot() {
+    let mut ground = Ground::with(&[("DOCKGATE_UPLOADS__REPLY_TIMEOUT", "1s")]);
+    let connect = Connect::persistent(V5, GATEWAY);
+    for qos in [1, 2] {
+        let mut dock = Wire::connect(ground.mqtt(), &connect);
+        dock.subscribe(&[(&topic("services"), qos)]);
+        let name = format!("late-{qos}");
+        let request = start(&name, &name, &["3"]);
+        let mut backend = backend(&ground);
+        let message = Publish::new(&topic("services"), request.to_string()).qos(qos, 1);
+        assert_eq!(backend.publish(&message), 0);
+        dock.expect_publish();
+        ground.crash_and(|| std::thread::sleep(std::time::Duration::from_millis(1_200)));
+        let (mut dock, present) = Wire::resume(ground.mqtt(), &connect);
+        assert!(present);
+        dock.expect_alive();
+        dock.leave();
+    }
 }

@@ -71,3 +71,21 @@ fn who_was_connected_when_the_broker_was_killed_has_lost_its_connection() {
     let mut watcher = Wire::connect(ground.mqtt(), &watcher());
     assert_eq!(watcher.expect_message("fell").qos, 1);
 }
+
+#[test]
+fn the_will_of_a_take_over_outlives_the_one_that_it_set_off() {
+    let mut ground = Ground::new();
+    watch(&ground);
+    let with_will = |text: &str| delayed("moves", 0).change_will(|will| will.payload = text.into());
+    let _before = Wire::connect(ground.mqtt(), &with_will("first"));
+    let (_after, present) = Wire::resume(ground.mqtt(), &with_will("second"));
+    assert!(present);
+    let mut watcher = Wire::connect(ground.mqtt(), &watcher());
+    let message = watcher.expect_message("first");
+    watcher.complete(&message);
+    watcher.leave();
+    ground.commit();
+    ground.crash();
+    let mut watcher = Wire::connect(ground.mqtt(), &self::watcher());
+    watcher.expect_message("second");
+}

@@ -73,6 +73,14 @@ impl Session {
                     self.forget_delivery(&delivery);
                     self.common.metrics.dropped(Drop::NotAuthorized, 1);
                 }
+                // Another upload may have the slot by now: this start must not reach the dock, whatever QoS 1 and 2 promise.
+                Some(Resend::Publish(id, delivery))
+                    if delivery.message.is_guarded() && delivery.message.expires_at() <= now_ms =>
+                {
+                    state.inflight.discard(id);
+                    self.forget_delivery(&delivery);
+                    self.common.metrics.dropped(Drop::Expired, 1);
+                }
                 Some(Resend::Publish(id, delivery)) if state.terms.takes(&delivery) => {
                     bytes += delivery.message.size();
                     let ticket = self.keep_sent(id, &delivery);
