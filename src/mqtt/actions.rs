@@ -28,13 +28,13 @@ pub(super) struct Turn {
     pub(super) traffic: Traffic,
     /// Memory for their messages.
     pub(super) arena: BytesMut,
-    /// PUBACK and PUBREC, in the order of the publishes, and what must be safe before each is sent.
-    pub(super) acks: SmallVec<[(Ticket, Acknowledgement); 8]>,
+    /// PUBACK and PUBREC, in the order of the publishes.
+    pub(super) acks: SmallVec<[Acknowledgement; 64]>,
 }
 
 impl Turn {
     fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8, reason: Option<&str>, ticket: Ticket) {
-        self.acks.push((ticket, Acknowledgement { ack, id, code, reason: reason.map(Into::into) }));
+        self.acks.push(Acknowledgement::new(ack, id, code, ticket, reason));
     }
 }
 

@@ -288,8 +288,8 @@ where
         };
         turn.traffic.report_received(&self.broker.metrics);
         let ticket = self.batch.take_ticket();
-        for (own, ack) in turn.acks {
-            let ticket = own.max(ticket);
+        for ack in turn.acks {
+            let ticket = ack.ticket().max(ticket);
             if self.is_safe(ticket) && !self.held.has_acks() {
                 ack.encode(&mut self.output, self.version);
             } else {

@@ -18,19 +18,39 @@ const MOST: usize = 8192;
 /// The reason of a refusal.
 pub(super) const REASON: &str = "it cannot be stored now: the broker's disk fails or is full";
 
-/// An acknowledgement.
+/// The acknowledgement of a publish. There may be hundreds in one turn: it is 16 bytes.
 #[derive(Debug)]
 pub(super) struct Acknowledgement {
     pub(super) ack: Ack,
-    pub(super) id: NonZeroU16,
     pub(super) code: u8,
+    pub(super) id: NonZeroU16,
+    /// What most do not have.
+    pub(super) more: Option<Box<More>>,
+}
+
+/// What some acknowledgements have to themselves.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    /// What must be safe before this one is sent.
+    pub(super) ticket: Ticket,
     /// For MQTT 5.
     pub(super) reason: Option<Box<str>>,
 }
 
 impl Acknowledgement {
+    pub(super) fn new(ack: Ack, id: NonZeroU16, code: u8, ticket: Ticket, reason: Option<&str>) -> Self {
+        let has_more = ticket.is_some() || reason.is_some();
+        let more = has_more.then(|| Box::new(More { ticket, reason: reason.map(Into::into) }));
+        Self { ack, code, id, more }
+    }
+
+    pub(super) fn ticket(&self) -> Ticket {
+        self.more.as_ref().map_or(Ticket::NONE, |more| more.ticket)
+    }
+
     pub(super) fn encode(&self, out: &mut BytesMut, version: Version) {
-        encode::ack(out, self.ack, self.id, self.code, self.reason.as_deref(), version);
+        let reason = self.more.as_ref().and_then(|more| more.reason.as_deref());
+        encode::ack(out, self.ack, self.id, self.code, reason, version);
     }
 }
 
@@ -117,7 +137,7 @@ impl Held {
         (version, with_reason): (Version, bool),
         mut over: impl FnMut(NonZeroU16),
     ) {
-        while let Some((ticket, mut ack)) = self.acks.pop_front() {
+        while let Some((ticket, ack)) = self.acks.pop_front() {
             match store.settled(ticket) {
                 None => {
                     self.acks.push_front((ticket, ack));
@@ -130,8 +150,7 @@ impl Held {
                         over(ack.id);
                     }
                     if version == Version::V5 {
-                        (ack.code, ack.reason) = (0x97, with_reason.then(|| REASON.into()));
-                        ack.encode(out, version);
+                        encode::ack(out, ack.ack, ack.id, 0x97, with_reason.then_some(REASON), version);
                     }
                 }
                 Some(_) => ack.encode(out, version),

@@ -258,17 +258,17 @@ impl Session {
         (known, self.forget_received(id))
     }
 
-    /// Queues one delivery.
-    pub(in crate::mqtt) fn enqueue(&self, state: &mut State, mut delivery: Delivery) -> Delivered {
+    /// Queues one delivery, and adds to `delivered` what follows from that.
+    fn enqueue(&self, state: &mut State, mut delivery: Delivery, delivered: &mut Delivered) {
         if state.ended {
             self.common.metrics.dropped(Drop::SessionEnded, 1);
-            return Delivered::default();
+            return;
         }
         let online = state.link.is_some();
         if !online && delivery.qos == QoS::AtMostOnce {
             // Not kept for who isn't there, as in any broker (MQTT 5, 4.1).
             self.common.metrics.dropped(Drop::Offline, 1);
-            return Delivered::default();
+            return;
         }
         let lasting = delivery.qos != QoS::AtMostOnce;
         let cost = Queue::cost(&delivery);
@@ -280,20 +280,21 @@ impl Session {
             if let Some(limit) = self.no_room(state, cost) {
                 self.common.metrics.dropped(if lasting { Drop::QueueFull } else { Drop::QueueFullQos0 }, 1);
                 self.common.metrics.limit_hit(limit);
-                return Delivered::default();
+                return;
             }
         }
         if !online && self.is_durable() && self.common.store.is_failing() {
             // It can only wait where it would be lost with the process.
             self.common.metrics.dropped(Drop::NoStorage, 1);
-            return Delivered { pressure: None, ticket: self.common.store.refused() };
+            delivered.ticket = self.common.store.refused();
+            return;
         }
         // It may wait for days: it must not keep its neighbours in the read buffer alive.
         if !online && delivery.message.size() < SHARED_MEMORY {
             delivery.message = delivery.message.detached();
         }
         delivery.number = state.next_number();
-        let ticket = self.keep_message(&delivery);
+        delivered.ticket = delivered.ticket.max(self.keep_message(&delivery));
         let blocked = state.blocked && lasting;
         state.queue.push(delivery);
         if !blocked {
@@ -302,8 +303,13 @@ impl Session {
         let pressing = state.queue.len() > self.common.limits.queue_messages / 2
             || state.queue.bytes() > self.common.limits.queue_bytes / 2
             || self.common.account.is_short_for(state.queue.bytes());
-        let pressure = if online && pressing && self.gate.press(lasting) { self.gate.pressure(lasting) } else { None };
-        Delivered { pressure, ticket }
+        if online
+            && pressing
+            && self.gate.press(lasting)
+            && let Some(pressure) = self.gate.pressure(lasting)
+        {
+            delivered.pressure = Some(pressure.or(delivered.pressure.take()));
+        }
     }
 
     /// The limit that keeps a message of this cost out of the queue.
@@ -369,7 +375,8 @@ impl Session {
         if state.ended {
             return Err(delivery);
         }
-        let delivered = self.enqueue(&mut state, delivery);
+        let mut delivered = Delivered::default();
+        self.enqueue(&mut state, delivery, &mut delivered);
         self.settle(&mut state);
         Ok(delivered)
     }
@@ -499,7 +506,7 @@ impl Subscriber for Session {
             } else if !state.may_take(matching, message.topic()) {
                 // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
-                delivered = delivered.and(self.enqueue(state, delivery));
+                self.enqueue(state, delivery, &mut delivered);
             }
         }
         self.settle(state);
