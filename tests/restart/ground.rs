@@ -83,6 +83,12 @@ impl Ground {
         assert!(self.broker.expect_exit().success());
     }
 
+    /// Starts it again after a stop.
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        self.broker = start(&self.settings);
+    }
+
     /// What it leaves behind.
     pub(crate) fn into_folder(self) -> TempDir {
         self.folder
@@ -92,7 +98,7 @@ impl Ground {
     #[track_caller]
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.broker = start(&self.settings);
+        self.start();
     }
 
     pub(crate) fn mqtt(&self) -> SocketAddr {

@@ -14,5 +14,6 @@ mod messages;
 mod opening;
 mod retained;
 mod sessions;
+mod stop;
 mod uploads;
 mod wills;
