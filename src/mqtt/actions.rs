@@ -108,7 +108,7 @@ impl<R, W> Connection<R, W> {
                 Some((true, received)) => ticket = received,
                 // Sent again because our PUBREC got lost: it has been published (MQTT-4.3.3-10).
                 Some((false, received)) => {
-                    turn.ack(Ack::Pubrec, id, 0, None, received);
+                    turn.acks.push(Acknowledgement::again(id, received));
                     return Ok(());
                 }
             }
@@ -160,6 +160,31 @@ impl<R, W> Connection<R, W> {
             self.session.release(id);
         }
         turn.ack(ack, id, code, reason, Ticket::NONE);
+    }
+
+    /// Acknowledges what has been acted on, as soon as it is safe.
+    pub(super) fn acknowledge(&mut self, turn: &mut Turn) {
+        let ticket = self.batch.take_ticket();
+        for mut ack in turn.acks.drain(..) {
+            let mut ticket = ack.ticket().max(ticket);
+            if ticket.is_refused() && ack.code < 0x80 {
+                // It has not been kept for all: when it comes again, it must not be taken for one that has. That is settled
+                // now, whether or not the connection lives until the client is told.
+                if ack.ack == Ack::Pubrec {
+                    self.session.release(ack.id);
+                }
+                if self.version != Version::V5 {
+                    continue;
+                }
+                let reason = Some(NO_STORAGE).filter(|_| self.problem_info);
+                (ack, ticket) = (Acknowledgement::new(ack.ack, ack.id, 0x97, Ticket::NONE, reason), Ticket::NONE);
+            }
+            if self.is_safe(ticket) && !self.held.has_acks() {
+                ack.encode(&mut self.output, self.version);
+            } else {
+                self.held.hold_ack(ticket, ack);
+            }
+        }
     }
 
     /// The topic behind an alias (MQTT 5, 3.3.2.3.4), after `topic`, if there is one, has become it.

@@ -284,18 +284,11 @@ where
             let store = self.session.is_durable().then(|| self.broker.store.clone());
             let _scope = store.as_ref().map(|store| store.scope());
             let left = self.take_packets(&mut turn);
-            (left, self.send_batch())
+            let waiting = self.send_batch();
+            self.acknowledge(&mut turn);
+            (left, waiting)
         };
         turn.traffic.report_received(&self.broker.metrics);
-        let ticket = self.batch.take_ticket();
-        for ack in turn.acks {
-            let ticket = ack.ticket().max(ticket);
-            if self.is_safe(ticket) && !self.held.has_acks() {
-                ack.encode(&mut self.output, self.version);
-            } else {
-                self.held.hold_ack(ticket, ack);
-            }
-        }
         left.map(|left| (left, waiting))
     }
 
@@ -314,7 +307,7 @@ where
     fn release_held(&mut self) {
         let (store, session) = (&self.broker.store, &self.session);
         self.held.release(store, &mut self.output, (self.version, self.problem_info), |over| {
-            let _released = session.release(over);
+            session.refuse(&self.link, over);
         });
         self.note_output();
     }

@@ -1,8 +1,8 @@
 //! What a connection has ready for its client and must not send before the store has committed something.
 //!
 //! Acknowledgements of publishes have a line of their own, in which they keep their order (MQTT-4.6.0-2, MQTT-4.6.0-3). When
-//! a commit fails they become refusals, which MQTT 3 has no word for: its clients are told nothing, and send again. All
-//! else waits until the commit has been made good.
+//! a commit fails they become refusals, which MQTT 3 has no word for: its clients are told nothing, and send again. So does
+//! whoever has sent a message of QoS 2 again that was taken when the disk still worked. All else waits until the commit has been made good.
 
 use super::encode::{self, Ack};
 use crate::metrics::Version;
@@ -35,13 +35,21 @@ pub(super) struct More {
     pub(super) ticket: Ticket,
     /// For MQTT 5.
     pub(super) reason: Option<Box<str>>,
+    /// The message was taken before, and has been sent again: it cannot be refused any more.
+    pub(super) is_again: bool,
 }
 
 impl Acknowledgement {
     pub(super) fn new(ack: Ack, id: NonZeroU16, code: u8, ticket: Ticket, reason: Option<&str>) -> Self {
         let has_more = ticket.is_some() || reason.is_some();
-        let more = has_more.then(|| Box::new(More { ticket, reason: reason.map(Into::into) }));
+        let more = has_more.then(|| Box::new(More { ticket, reason: reason.map(Into::into), is_again: false }));
         Self { ack, code, id, more }
+    }
+
+    /// PUBREC for a message that was taken before.
+    pub(super) fn again(id: NonZeroU16, ticket: Ticket) -> Self {
+        let more = ticket.is_some().then(|| Box::new(More { ticket, reason: None, is_again: true }));
+        Self { ack: Ack::Pubrec, code: 0, id, more }
     }
 
     pub(super) fn ticket(&self) -> Ticket {
@@ -129,7 +137,7 @@ impl Held {
     }
 
     /// Moves to `out` what may be sent by now. Refusals say why if `with_reason`. Tells `over` of each QoS 2 exchange that
-    /// ends with that: with a refusal, or because its message was not taken at all.
+    /// ends with one.
     pub(super) fn release(
         &mut self,
         store: &Store,
@@ -145,11 +153,10 @@ impl Held {
                 }
                 Some(Settled::Failed) if ack.code < 0x80 => {
                     // Sent again, a message that is only waiting for its commit must not be taken for another.
-                    let is_over = version == Version::V5 || ticket == store.refused();
-                    if ack.ack == Ack::Pubrec && is_over {
-                        over(ack.id);
-                    }
-                    if version == Version::V5 {
+                    if version == Version::V5 && !ack.more.as_ref().is_some_and(|more| more.is_again) {
+                        if ack.ack == Ack::Pubrec {
+                            over(ack.id);
+                        }
                         encode::ack(out, ack.ack, ack.id, 0x97, with_reason.then_some(REASON), version);
                     }
                 }

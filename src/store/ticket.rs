@@ -27,6 +27,12 @@ impl Ticket {
     pub fn is_some(self) -> bool {
         self != Self::NONE
     }
+
+    /// Whether what it is for has been refused, and will not be made good.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        self == Self::REFUSED
+    }
 }
 
 /// What has come of a commit.

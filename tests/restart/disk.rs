@@ -183,3 +183,65 @@ fn who_wants_no_reasons_gets_none_with_a_refusal() {
     let Answer::Ack(Puback, 7, 0x97, properties) = publisher.next() else { panic!("no refusal") };
     assert!(find(&properties, REASON).is_none(), "MQTT-3.1.2-29: {properties:?}");
 }
+
+#[test]
+fn what_was_taken_before_the_disk_was_full_is_not_refused_after_it() {
+    for version in [V311, V5] {
+        let ground = Ground::with_a_disk_of(DISK);
+        let mut subscriber = Wire::subscriber(ground.mqtt(), "clean", &[("twice", 2)]);
+        let connect = Connect::persistent(version, "again");
+        let mut publisher = Wire::connect(ground.mqtt(), &connect);
+        let message = Publish::new("twice", "once").qos(2, 9);
+        publisher.push(&message);
+        assert_eq!(publisher.expect_ack(Pubrec, 9), 0);
+        subscriber.expect_message("once");
+        publisher.vanish();
+        fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
+        // PUBREC may have been lost. A refusal would have the client send the message as a new one.
+        let (mut publisher, present) = Wire::resume(ground.mqtt(), &connect);
+        assert!(present);
+        publisher.push(&message.clone().dup());
+        let said = publisher.wait(Duration::from_millis(1500));
+        assert!(!matches!(said, Wait::Answer(Answer::Ack(_, _, 0x80.., _))), "{version:?}: {said:?}");
+        publisher.vanish();
+        ground.free_the_disk();
+        eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
+        let (mut publisher, _) = Wire::resume(ground.mqtt(), &connect);
+        publisher.push(&message.dup());
+        assert_eq!(publisher.expect_ack(Pubrec, 9), 0);
+        publisher.send(&ack(Pubrel, 9));
+        assert_eq!(publisher.expect_ack(Pubcomp, 9), 0);
+        subscriber.expect_alive();
+    }
+}
+
+#[test]
+fn what_was_refused_without_a_word_is_not_lost_though_its_connection_ends_at_once() {
+    let ground = Ground::with_a_disk_of(DISK);
+    let offline = Connect::persistent(V5, "offline");
+    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+    subscriber.subscribe(&[("kept", 2)]);
+    subscriber.leave();
+    {
+        let connect = Connect::persistent(V311, "old");
+        let mut publisher = Wire::connect(ground.mqtt(), &connect);
+        fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
+        let message = Publish::new("kept", "again").qos(2, 9);
+        publisher.push(&message);
+        // It has been acted on, and PUBREC is on no way.
+        publisher.send(&crate::common::PINGREQ);
+        let _first = publisher.next();
+        publisher.vanish();
+        ground.free_the_disk();
+        eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
+        let (mut publisher, present) = Wire::resume(ground.mqtt(), &connect);
+        assert!(present);
+        publisher.push(&message.clone().dup());
+        assert_eq!(publisher.expect_ack(Pubrec, 9), 0);
+        publisher.send(&ack(Pubrel, 9));
+        assert_eq!(publisher.expect_ack(Pubcomp, 9), 0);
+        let mut subscriber = Wire::connect(ground.mqtt(), &offline);
+        subscriber.expect_message("again");
+        subscriber.leave();
+    }
+}

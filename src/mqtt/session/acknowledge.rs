@@ -2,9 +2,11 @@
 
 use super::Session;
 use crate::mqtt::inflight::Received;
+use crate::mqtt::link::Link;
 use crate::store::Ticket;
 use ahash::AHashSet;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 impl Session {
     /// Takes a PUBACK.
@@ -59,5 +61,14 @@ impl Session {
             state.received = AHashSet::new();
         }
         (known, self.forget_received(id))
+    }
+    /// Forgets a QoS 2 publish that came over `link` and is refused. If the client has another connection by now, it may
+    /// have sent it again: then that one says what becomes of it.
+    pub(in crate::mqtt) fn refuse(&self, link: &Arc<Link>, id: NonZeroU16) {
+        let mut state = self.state.lock();
+        if state.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
+            state.received.remove(&id.get());
+            self.forget_received(id);
+        }
     }
 }
