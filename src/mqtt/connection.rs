@@ -211,7 +211,7 @@ where
                 }
                 fetch = true;
             }
-            if fetch && self.output.len() + self.held.bytes() < OUTPUT_TARGET {
+            if fetch && self.has_room_for_more() {
                 fetch = self.fetch();
             }
             if settling.is_none() {
@@ -272,6 +272,14 @@ where
     /// Whether the client may be read: it takes its answers, and they can be given.
     fn takes_more(&self) -> bool {
         self.output.len() < OUTPUT_LIMIT && !self.held.is_full()
+    }
+
+    /// Whether more may be fetched for the client. What waits for a disk that fails may wait for hours: what has not to wait
+    /// for it passes. How much that is at most is for the session's window to say.
+    fn has_room_for_more(&self) -> bool {
+        let held = self.held.bytes();
+        self.output.len() + held < OUTPUT_TARGET
+            || (held > 0 && self.output.len() < OUTPUT_TARGET && self.broker.store.is_failing())
     }
 
     /// Acts on the input, and hands what was published to the route. Says whether packets are left, and what there is to

@@ -216,6 +216,22 @@ fn what_was_taken_before_the_disk_was_full_is_not_refused_after_it() {
 }
 
 #[test]
+fn a_large_message_that_has_to_wait_for_the_disk_holds_back_none_that_has_not() {
+    let ground = Ground::with_a_disk_of(DISK);
+    let mut subscriber = Wire::connect(ground.mqtt(), &Connect::persistent(V5, "online"));
+    subscriber.subscribe(&[("live/#", 2)]);
+    let mut publisher = Wire::clean(ground.mqtt(), V5, "publisher");
+    fill(&mut publisher);
+    assert_eq!(publisher.publish(&Publish::new("live/x", vec![b'x'; 100_000]).qos(2, 5)), 0x97);
+    for qos in [0, 1] {
+        publisher.push(&Publish::new("live/x", qos.to_string()).qos(qos, 5));
+        subscriber.expect_message(&qos.to_string());
+    }
+    ground.free_the_disk();
+    assert_eq!(subscriber.expect_publish().payload.len(), 100_000);
+}
+
+#[test]
 fn what_was_refused_without_a_word_is_not_lost_though_its_connection_ends_at_once() {
     let ground = Ground::with_a_disk_of(DISK);
     let offline = Connect::persistent(V5, "offline");
