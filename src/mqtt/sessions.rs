@@ -223,7 +223,7 @@ impl Broker {
         }
         for delivery in shared {
             if let Some(group) = &delivery.group {
-                group.pass(&delivery.message);
+                group.pass(&delivery.message, true);
             }
         }
         ticket

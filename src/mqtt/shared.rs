@@ -81,13 +81,13 @@ impl Group {
         Some(members.list[chosen].clone())
     }
 
-    /// Gives a message to the next member.
-    pub(super) fn pass(self: &Arc<Self>, message: &Message) -> Delivered {
+    /// Gives a message to the next member. If another one has had it, it is `promised` to its publisher.
+    pub(super) fn pass(self: &Arc<Self>, message: &Message, promised: bool) -> Delivered {
         while let Some((session, options)) = self.choose(message.topic()) {
             // No Local is not for groups (MQTT-3.8.3-4).
             let Some(mut delivery) = Delivery::of(message, &[options], false) else { break };
             delivery.group = Some(self.clone());
-            match session.deliver_shared(delivery) {
+            match session.deliver_shared(delivery, promised) {
                 Ok(delivered) => return delivered,
                 // It has ended since it was chosen.
                 Err(_) => drop(self.leave(session.key())),
@@ -117,6 +117,6 @@ impl Subscriber for SharedSubscriber {
     }
 
     fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Delivered {
-        messages.iter().fold(Delivered::default(), |all, message| all.and(self.0.pass(message)))
+        messages.iter().fold(Delivered::default(), |all, message| all.and(self.0.pass(message, false)))
     }
 }

@@ -232,6 +232,30 @@ fn a_large_message_that_has_to_wait_for_the_disk_holds_back_none_that_has_not() 
 }
 
 #[test]
+fn what_a_session_of_a_group_leaves_to_the_others_outlives_a_full_disk() {
+    let mut ground = Ground::with_a_disk_of(DISK);
+    let connect = |n| Connect::persistent(V5, &format!("member-{n}"));
+    for n in 0..2 {
+        let mut member = Wire::connect(ground.mqtt(), &connect(n));
+        member.subscribe(&[("$share/g/s", 1)]);
+        member.leave();
+    }
+    for n in 0..4 {
+        ground.publish(&Publish::new("s", n.to_string()).qos(1, 1));
+    }
+    fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
+    Wire::connect(ground.mqtt(), &Connect::new(V5, "member-1")).leave();
+    ground.free_the_disk();
+    eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
+    ground.commit();
+    ground.crash();
+    let mut first = Wire::connect(ground.mqtt(), &connect(0));
+    let mut got: Vec<_> = (0..4).map(|_| first.expect_publish().text()).collect();
+    got.sort_unstable();
+    assert_eq!(got, ["0", "1", "2", "3"]);
+}
+
+#[test]
 fn what_was_refused_without_a_word_is_not_lost_though_its_connection_ends_at_once() {
     let ground = Ground::with_a_disk_of(DISK);
     let offline = Connect::persistent(V5, "offline");

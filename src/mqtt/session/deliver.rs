@@ -15,8 +15,9 @@ const ON_THE_WAY: usize = 16 << 20;
 const SHARED_MEMORY: usize = 4 << 10;
 
 impl Session {
-    /// Queues one delivery, and adds to `delivered` what follows from that.
-    fn enqueue(&self, state: &mut State, mut delivery: Delivery, delivered: &mut Delivered) {
+    /// Queues one delivery, and adds to `delivered` what follows from that. What is `promised` to its publisher already is
+    /// not refused for a disk that fails.
+    fn enqueue(&self, state: &mut State, mut delivery: Delivery, promised: bool, delivered: &mut Delivered) {
         if state.ended {
             self.common.metrics.dropped(Drop::SessionEnded, 1);
             return;
@@ -40,7 +41,7 @@ impl Session {
                 return;
             }
         }
-        if !online && self.is_durable() && self.common.store.is_failing() {
+        if !online && !promised && self.is_durable() && self.common.store.is_failing() {
             // It can only wait where it would be lost with the process.
             self.common.metrics.dropped(Drop::NoStorage, 1);
             delivered.ticket = self.common.store.refused();
@@ -117,17 +118,17 @@ impl Session {
         Ok(ticket)
     }
 
-    /// Queues a message that a shared group chose this session for.
+    /// Queues a message that a shared group chose this session for; one that another member leaves is `promised`.
     ///
     /// # Errors
     /// The delivery, if the session has ended meanwhile.
-    pub(in crate::mqtt) fn deliver_shared(&self, delivery: Delivery) -> Result<Delivered, Delivery> {
+    pub(in crate::mqtt) fn deliver_shared(&self, delivery: Delivery, promised: bool) -> Result<Delivered, Delivery> {
         let mut state = self.state.lock();
         if state.ended {
             return Err(delivery);
         }
         let mut delivered = Delivered::default();
-        self.enqueue(&mut state, delivery, &mut delivered);
+        self.enqueue(&mut state, delivery, promised, &mut delivered);
         self.settle(&mut state);
         Ok(delivered)
     }
@@ -173,7 +174,7 @@ impl Subscriber for Session {
             } else if !state.may_take(matching, message.topic()) {
                 // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
-                self.enqueue(state, delivery, &mut delivered);
+                self.enqueue(state, delivery, false, &mut delivered);
             }
         }
         self.settle(state);
