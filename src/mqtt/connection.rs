@@ -314,9 +314,14 @@ where
     /// Moves into the output what has become safe.
     fn release_held(&mut self) {
         let (store, session) = (&self.broker.store, &self.session);
-        self.held.release(store, &mut self.output, (self.version, self.problem_info), |over| {
-            session.refuse(&self.link, over);
-        });
+        self.held.release(
+            |ticket| store.settled(ticket),
+            &mut self.output,
+            (self.version, self.problem_info),
+            |over| {
+                session.refuse(&self.link, over);
+            },
+        );
         self.note_output();
     }
 

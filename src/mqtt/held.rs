@@ -6,7 +6,7 @@
 
 use super::encode::{self, Ack};
 use crate::metrics::Version;
-use crate::store::{Settled, Store, Ticket};
+use crate::store::{Settled, Ticket};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
@@ -136,17 +136,17 @@ impl Held {
         }
     }
 
-    /// Moves to `out` what may be sent by now. Refusals say why if `with_reason`. Tells `over` of each QoS 2 exchange that
+    /// Moves to `out` what may be sent by now, as `settled` says. Refusals say why if `with_reason`. Tells `over` of each QoS 2 exchange that
     /// ends with one.
     pub(super) fn release(
         &mut self,
-        store: &Store,
+        settled: impl Fn(Ticket) -> Option<Settled>,
         out: &mut BytesMut,
         (version, with_reason): (Version, bool),
         mut over: impl FnMut(NonZeroU16),
     ) {
         while let Some((ticket, ack)) = self.acks.pop_front() {
-            match store.settled(ticket) {
+            match settled(ticket) {
                 None => {
                     self.acks.push_front((ticket, ack));
                     break;
@@ -163,14 +163,16 @@ impl Held {
                 Some(_) => ack.encode(out, version),
             }
         }
-        let mut failed = Vec::new();
+        let mut failed: Vec<Packet> = Vec::new();
         while let Some(mut packet) = self.packets.pop_front() {
-            match store.settled(packet.ticket) {
+            // It may be made good in this very moment: what comes after one that has failed does not pass it for that.
+            let is_after_failed = failed.last().is_some_and(|last| last.ticket <= packet.ticket);
+            match settled(packet.ticket) {
                 None => {
                     self.packets.push_front(packet);
                     break;
                 }
-                Some(Settled::Failed) if !packet.fails_open => {
+                Some(settled) if !packet.fails_open && (settled == Settled::Failed || is_after_failed) => {
                     // What has nothing to wait for but its place passes it.
                     self.blocking -= usize::from(std::mem::take(&mut packet.blocks));
                     failed.push(packet);
@@ -191,5 +193,29 @@ impl Held {
         if self.packets.is_empty() && self.packets.capacity() > KEEP {
             self.packets = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_commit_that_is_made_good_meanwhile_lets_nothing_pass_what_came_before_it() {
+        let mut held = Held::default();
+        for (mark, byte) in [(1, 1), (2, 2), (0, 3), (3, 4)] {
+            let how = if mark == 0 { Hold::WithThoseAfter } else { Hold::Alone };
+            held.hold(Ticket::from_mark(mark), BytesMut::from(&[byte][..]), how);
+        }
+        let (asked, mut out) = (Cell::new(0), BytesMut::new());
+        let settled = |_| {
+            asked.set(asked.get() + 1);
+            Some(if asked.get() == 1 { Settled::Failed } else { Settled::Committed })
+        };
+        held.release(settled, &mut out, (Version::V5, true), |_| {});
+        assert_eq!(out[..], [3], "only what has nothing to wait for");
+        held.release(settled, &mut out, (Version::V5, true), |_| {});
+        assert_eq!(out[..], [3, 1, 2, 4]);
     }
 }
