@@ -23,6 +23,6 @@ pub enum Sync {
     /// Before it is acknowledged.
     #[default]
     Always,
-    /// Within a second. Acknowledgements do not wait, so that a loss of power takes what was acknowledged last.
+    /// Within a second. Acknowledgements do not wait, so that a crash or a loss of power takes what was acknowledged last.
     Interval,
 }
