@@ -2,7 +2,8 @@
 //!
 //! Acknowledgements of publishes have a line of their own, in which they keep their order (MQTT-4.6.0-2, MQTT-4.6.0-3). When
 //! a commit fails they become refusals, which MQTT 3 has no word for: its clients are told nothing, and send again. So does
-//! whoever has sent a message of QoS 2 again that was taken when the disk still worked. All else waits until the commit has been made good.
+//! whoever has sent a message of QoS 2 again that was taken when the disk still worked. All else waits until the commit has
+//! been made good.
 
 use super::encode::{self, Ack};
 use crate::metrics::Version;
@@ -136,8 +137,8 @@ impl Held {
         }
     }
 
-    /// Moves to `out` what may be sent by now, as `settled` says. Refusals say why if `with_reason`. Tells `over` of each QoS 2 exchange that
-    /// ends with one.
+    /// Moves to `out` what may be sent by now, as `settled` says. Refusals say why if `with_reason`. Tells `over` of each
+    /// QoS 2 exchange that ends with one.
     pub(super) fn release(
         &mut self,
         settled: impl Fn(Ticket) -> Option<Settled>,

@@ -62,6 +62,7 @@ impl Session {
         }
         (known, self.forget_received(id))
     }
+
     /// Forgets a QoS 2 publish that came over `link` and is refused. If the client has another connection by now, it may
     /// have sent it again: then that one says what becomes of it.
     pub(in crate::mqtt) fn refuse(&self, link: &Arc<Link>, id: NonZeroU16) {

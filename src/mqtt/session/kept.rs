@@ -120,7 +120,9 @@ impl Session {
             return self.forget_all();
         }
         let will = state.terms.will.as_ref().map(store::Will::from);
-        self.common.store.put_will(self.key, will).max(self.keep_record(state, None))
+        // The session first: whatever the store has of one, it has the session's own record.
+        let kept = self.keep_record(state, None);
+        kept.max(self.common.store.put_will(self.key, will))
     }
 
     /// The session itself has changed.
