@@ -5,37 +5,31 @@
 //! for room: that is how a fast publisher is slowed down. Packets are read and written in batches: one system call
 //! moves as many as there are.
 
-use super::account::{self, FAIR_SHARE};
+mod ending;
+mod output;
+
+use super::account;
 use super::actions::Turn;
-use super::aliases::{Alias, OwnAliases};
+use super::aliases::OwnAliases;
 use super::broker::Broker;
 use super::client::Client;
 use super::connect::Hello;
-use super::encode::{self, Ack, PublishHeader};
 use super::fault::Fault;
-use super::handshake::farewell;
-use super::held::{Held, Hold};
+use super::held::Held;
 use super::link::{Kick, Link};
 use super::pace::Pace;
-use super::session::{Outgoing, Rest, Session};
-use super::sessions::Ending;
+use super::session::Session;
 use super::subscriptions::Subscribing;
-use super::traffic::Traffic;
-use super::transport::crowd::Place;
-use super::wire::{self};
+use super::wire;
 use crate::access::{Identity, Rights};
 use crate::config::Limits;
-use crate::logging::RateLimit;
 use crate::message::Message;
-use crate::metrics::{Disconnect, Version};
+use crate::metrics::Version;
 use crate::route::Batch;
-use crate::store::{Settled, Ticket};
 use ahash::AHashMap;
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
-use rmqtt_codec::v5::{self, DisconnectReasonCode};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
@@ -43,18 +37,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Output that is gathered before it is written; with more than this, the queue is left where it is.
-const OUTPUT_TARGET: usize = 64 << 10;
 /// Output of which a client has taken nothing, above which nothing more is read from it.
 const OUTPUT_LIMIT: usize = 256 << 10;
-/// How long a message over [`FAIR_SHARE`] waits at most until it is seen whether there is room for it.
-const ROOM_CHECK: Duration = Duration::from_millis(100);
-/// When a commit has failed, how often it is asked whether it has been made good.
-const MAKE_GOOD: Duration = Duration::from_millis(250);
-/// How long the end of a connection waits for what is nearly safe to be acknowledged.
-const LAST_ACKS: Duration = Duration::from_secs(1);
-/// Packets fetched from the session at a time.
-const FETCH: usize = 64;
 /// Memory for the messages of one batch, which lives as long as the last of them: small enough for a queue that holds
 /// one of each batch.
 const ARENA: usize = 4 << 10;
@@ -274,14 +258,6 @@ where
         self.output.len() < OUTPUT_LIMIT && !self.held.is_full()
     }
 
-    /// Whether more may be fetched for the client. What waits for a disk that fails may wait for hours: what has not to wait
-    /// for it passes. How much that is at most is for the session's window to say.
-    fn has_room_for_more(&self) -> bool {
-        let held = self.held.bytes();
-        self.output.len() + held < OUTPUT_TARGET
-            || (held > 0 && self.output.len() < OUTPUT_TARGET && self.broker.store.is_failing())
-    }
-
     /// Acts on the input, and hands what was published to the route. Says whether packets are left, and what there is to
     /// wait for before more can be taken.
     fn take_turn(&mut self) -> Result<(bool, Option<Waiting>), End> {
@@ -298,31 +274,6 @@ where
         };
         turn.traffic.report_received(&self.broker.metrics);
         left.map(|left| (left, waiting))
-    }
-
-    /// Waits until something comes of a ticket; if it has failed, a while until it may have been made good.
-    fn settle(&self, ticket: Ticket) -> Waiting {
-        let store = self.broker.store.clone();
-        if store.settled(ticket) == Some(Settled::Failed) {
-            return Box::pin(tokio::time::sleep(MAKE_GOOD));
-        }
-        Box::pin(async move {
-            let _settled = store.settle(ticket).await;
-        })
-    }
-
-    /// Moves into the output what has become safe.
-    fn release_held(&mut self) {
-        let (store, session) = (&self.broker.store, &self.session);
-        self.held.release(
-            |ticket| store.settled(ticket),
-            &mut self.output,
-            (self.version, self.problem_info),
-            |over| {
-                session.refuse(&self.link, over);
-            },
-        );
-        self.note_output();
     }
 
     /// Acts on the whole packets in the input. Says whether some are left, for which there was no room.
@@ -389,52 +340,6 @@ where
         Some(Box::pin(wait.over()))
     }
 
-    /// Moves messages from the session into the output. Says whether there are more.
-    fn fetch(&mut self) -> bool {
-        let mut fetched = Vec::new();
-        let now_ms = self.broker.clock.now_ms();
-        let largest = if self.unwritten.has_room_for_large(self.has_read_large) { usize::MAX } else { FAIR_SHARE };
-        let rest = self.session.fetch(&self.link, &mut fetched, FETCH, OUTPUT_TARGET, largest, now_ms);
-        let mut traffic = Traffic::default();
-        for outgoing in fetched {
-            match outgoing {
-                Outgoing::Release(id, ticket) => self.ack(Ack::Pubrel, id, 0, ticket),
-                Outgoing::Publish { delivery, packet_id, dup, ticket } => {
-                    traffic.count(delivery.qos, delivery.message.payload().len());
-                    let is_held = self.held.blocks_messages() || !self.is_safe(ticket);
-                    let header = PublishHeader {
-                        qos: delivery.qos,
-                        packet_id,
-                        dup,
-                        retain: delivery.retain,
-                        subscription_ids: delivery.ids.as_slice(),
-                        // What is held may be overtaken by what would use its alias.
-                        alias: if is_held { Alias::None } else { self.own_aliases.of(&delivery.message) },
-                    };
-                    if is_held {
-                        let mut packet = BytesMut::new();
-                        encode::publish(&mut packet, &delivery.message, &header, self.version, now_ms);
-                        let is_guarded = delivery.message.is_guarded();
-                        let how = if is_guarded { Hold::AsLongAsItHelps } else { Hold::WithThoseAfter };
-                        self.held.hold(ticket, packet, how);
-                    } else {
-                        encode::publish(&mut self.output, &delivery.message, &header, self.version, now_ms);
-                    }
-                }
-            }
-        }
-        traffic.report_sent(&self.broker.metrics);
-        self.note_output();
-        self.room_check = (rest == Rest::TooLarge).then(|| Instant::now() + ROOM_CHECK);
-        rest == Rest::More
-    }
-
-    /// Takes it into account that there may be more output.
-    fn note_output(&mut self) {
-        self.output_peak = self.output_peak.max(self.output.len() + self.held.bytes());
-        self.unwritten.settle(self.output_peak);
-    }
-
     fn have_read(&mut self, bytes: usize) {
         self.last_read = Instant::now();
         self.broker.metrics.bytes_in(bytes as u64);
@@ -443,37 +348,6 @@ where
             self.next_read = (self.next_read * 4).min(READ_MAX);
         } else if bytes < self.next_read / 8 {
             self.next_read = (self.next_read / 2).max(READ_MIN);
-        }
-    }
-
-    fn wrote(&mut self, bytes: usize) {
-        self.write_deadline = None;
-        self.session.progressed();
-        self.broker.metrics.bytes_out(bytes as u64);
-        if self.output_peak > OUTPUT_LIMIT && self.output.len() < OUTPUT_TARGET {
-            // Its memory is that of all that was in it.
-            self.output = BytesMut::from(&self.output[..]);
-            self.output_peak = self.output.len();
-            self.has_read_large = true;
-        } else if self.output.is_empty() {
-            self.output_peak = self.held.bytes();
-        }
-        self.unwritten.settle(self.output_peak);
-        if self.output.is_empty() && bytes < READ_MIN && self.output.capacity() > 4 * READ_MIN {
-            self.output = BytesMut::new();
-        }
-    }
-
-    /// Sets the deadline of output that has none yet.
-    fn watch_output(&mut self, timer: Pin<&mut Sleep>) {
-        if self.output.is_empty() || self.write_deadline.is_some() {
-            return;
-        }
-        let deadline = Instant::now() + self.limits.write_timeout;
-        self.write_deadline = Some(deadline);
-        // Mostly the timer runs out earlier anyway; then it is set anew.
-        if timer.deadline() > deadline {
-            timer.reset(deadline);
         }
     }
 
@@ -498,73 +372,6 @@ where
         let never = Instant::now() + Duration::from_secs(365 * 24 * 3600);
         let silence = self.patience.map_or(never, |patience| self.last_read + patience);
         self.write_deadline.map_or(silence, |deadline| deadline.min(silence))
-    }
-
-    /// The end: what was accepted is delivered, the client is told why where it can be, the session learns of it.
-    pub(super) async fn finish(mut self, peer: SocketAddr, end: End, place: Option<Place>) {
-        static FAULTS: RateLimit = RateLimit::per_second(5);
-        let (why, code, text) = match &end {
-            End::Client { .. } => (Disconnect::Client, None, ""),
-            End::Closed => (Disconnect::Closed, None, ""),
-            End::Io(_) => (Disconnect::Io, None, ""),
-            End::Fault(fault) => (Disconnect::Protocol, Some(fault.code), fault.why),
-            End::KeepAlive => (Disconnect::KeepAlive, Some(DisconnectReasonCode::KeepAliveTimeout), ""),
-            End::WriteTimeout => (Disconnect::WriteTimeout, None, ""),
-            End::Kicked(Kick::TakenOver) => (Disconnect::TakenOver, Some(DisconnectReasonCode::SessionTakenOver), ""),
-            End::Kicked(Kick::NotAuthorized) => {
-                (Disconnect::NotAuthorized, Some(DisconnectReasonCode::NotAuthorized), "")
-            }
-            End::Kicked(Kick::Shutdown) => (Disconnect::Shutdown, Some(DisconnectReasonCode::ServerShuttingDown), ""),
-        };
-        // As text, so that it is escaped: whoever chooses it must not write lines of the log.
-        let client = &self.identity.client_id[..];
-        match &end {
-            End::Fault(fault) => {
-                self.broker.metrics.protocol_error(fault.kind);
-                if let Some(limit) = fault.limit {
-                    self.broker.metrics.limit_hit(limit);
-                }
-                if let Some(suppressed) = FAULTS.allow() {
-                    tracing::info!(%peer, client, suppressed, "connection closed: {fault}");
-                }
-            }
-            End::Io(error) => tracing::debug!(%peer, client, %error, "connection failed"),
-            _ => tracing::debug!(%peer, client, reason = why.as_str(), "disconnected"),
-        }
-        self.broker.metrics.disconnected(self.version, why);
-
-        self.broker.send_all(&mut self.batch).await;
-        if matches!(end, End::Fault(_) | End::Kicked(_) | End::KeepAlive) {
-            // What is nearly safe need not be sent again.
-            let settled = async {
-                while let Some(ticket) = self.held.next() {
-                    self.settle(ticket).await;
-                    self.release_held();
-                }
-            };
-            let _in_time = tokio::time::timeout(LAST_ACKS, settled).await;
-        }
-        let how = match end {
-            End::Client { expiry_ms, with_will: false } => Ending::Graceful { expiry_ms },
-            End::Client { expiry_ms, with_will: true } => Ending::WithWill { expiry_ms },
-            _ => Ending::WithWill { expiry_ms: None },
-        };
-        let will = self.broker.leave(&self.session, &self.link, how);
-        if let Some(will) = will {
-            self.broker.publish_will(&self.session, will).await;
-        }
-
-        if let Some(reason_code) = code
-            && self.version == Version::V5
-        {
-            let mut disconnect = v5::Disconnect::new(reason_code);
-            disconnect.reason_string = (self.problem_info && !text.is_empty()).then(|| ByteString::from_static(text));
-            encode::v5(&mut self.output, disconnect.into());
-        }
-        drop(place);
-        if !matches!(end, End::WriteTimeout | End::Io(_)) {
-            farewell(&mut self.read, &mut self.write, &mut self.output).await;
-        }
     }
 }
 
