@@ -119,9 +119,10 @@ fn who_is_connected_is_served_on_a_full_disk() {
     eventually("it is not ready", || status(ground.http(), "/readyz") == 503);
 }
 
-/// MQTT 3 has no refusal, so that the message comes again: it must not be taken for one that has been kept.
-#[test]
-fn what_was_refused_without_a_word_is_not_lost_when_it_comes_again() {
+/// MQTT 3 has no refusal, so that the message comes again: it must not be taken for one that has been kept. Between the two,
+/// the client does `wait`.
+#[track_caller]
+fn expect_taken_when_it_comes_again(wait: impl FnOnce(&mut Wire)) {
     let ground = Ground::with_a_disk_of(DISK);
     let offline = Connect::persistent(V5, "offline");
     let mut subscriber = Wire::connect(ground.mqtt(), &offline);
@@ -132,7 +133,7 @@ fn what_was_refused_without_a_word_is_not_lost_when_it_comes_again() {
     fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
     let message = Publish::new("kept", "again").qos(2, 9);
     publisher.push(&message);
-    assert!(!matches!(publisher.wait(Duration::from_millis(1500)), Wait::Answer(Answer::Ack(..))));
+    wait(&mut publisher);
     publisher.vanish();
     ground.free_the_disk();
     eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
@@ -145,6 +146,19 @@ fn what_was_refused_without_a_word_is_not_lost_when_it_comes_again() {
     let mut subscriber = Wire::connect(ground.mqtt(), &offline);
     subscriber.expect_message("again");
     subscriber.expect_alive();
+}
+
+#[test]
+fn what_was_refused_without_a_word_is_not_lost_when_it_comes_again() {
+    expect_taken_when_it_comes_again(|publisher| {
+        assert!(!matches!(publisher.wait(Duration::from_millis(1500)), Wait::Answer(Answer::Ack(..))));
+    });
+}
+
+#[test]
+fn what_was_refused_without_a_word_is_not_lost_though_its_connection_ends_at_once() {
+    // It has been acted on, and nothing more is waited for.
+    expect_taken_when_it_comes_again(Wire::expect_alive);
 }
 
 #[test]
@@ -253,35 +267,4 @@ fn what_a_session_of_a_group_leaves_to_the_others_outlives_a_full_disk() {
     let mut got: Vec<_> = (0..4).map(|_| first.expect_publish().text()).collect();
     got.sort_unstable();
     assert_eq!(got, ["0", "1", "2", "3"]);
-}
-
-#[test]
-fn what_was_refused_without_a_word_is_not_lost_though_its_connection_ends_at_once() {
-    let ground = Ground::with_a_disk_of(DISK);
-    let offline = Connect::persistent(V5, "offline");
-    let mut subscriber = Wire::connect(ground.mqtt(), &offline);
-    subscriber.subscribe(&[("kept", 2)]);
-    subscriber.leave();
-    {
-        let connect = Connect::persistent(V311, "old");
-        let mut publisher = Wire::connect(ground.mqtt(), &connect);
-        fill(&mut Wire::clean(ground.mqtt(), V5, "filler"));
-        let message = Publish::new("kept", "again").qos(2, 9);
-        publisher.push(&message);
-        // It has been acted on, and PUBREC is on no way.
-        publisher.send(&crate::common::PINGREQ);
-        let _first = publisher.next();
-        publisher.vanish();
-        ground.free_the_disk();
-        eventually("it is ready again", || status(ground.http(), "/readyz") == 200);
-        let (mut publisher, present) = Wire::resume(ground.mqtt(), &connect);
-        assert!(present);
-        publisher.push(&message.clone().dup());
-        assert_eq!(publisher.expect_ack(Pubrec, 9), 0);
-        publisher.send(&ack(Pubrel, 9));
-        assert_eq!(publisher.expect_ack(Pubcomp, 9), 0);
-        let mut subscriber = Wire::connect(ground.mqtt(), &offline);
-        subscriber.expect_message("again");
-        subscriber.leave();
-    }
 }
