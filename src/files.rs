@@ -3,6 +3,7 @@
 
 use crate::access::{Access, Door, Flaw};
 use crate::config::Settings;
+use crate::http::Guard;
 use crate::mqtt::Broker;
 use crate::mqtt::listener::Entrance;
 use crate::mqtt::transport::crowd::Crowd;
@@ -15,6 +16,8 @@ pub struct Files {
     pub(crate) access: Arc<Access>,
     /// One a listener, in their order.
     pub(crate) entrances: Vec<Arc<Entrance>>,
+    /// Who may come in through HTTP.
+    pub(crate) guard: Arc<Guard>,
     /// Everybody who will come through any of them.
     pub(crate) crowd: Arc<Crowd>,
     /// What is allowed in the files but deserves a second thought.
@@ -40,16 +43,15 @@ impl Files {
                 Err(wrong) => flaws.extend(wrong),
             }
         }
-        match Access::open(settings.access.sources()) {
-            Ok(access) if flaws.is_empty() => {
+        let guard = Guard::open(settings.http.token_file.as_deref(), &settings.http.hosts);
+        let guard = guard.map_err(|flaw| flaws.push(flaw)).ok();
+        let access = Access::open(settings.access.sources()).map_err(|wrong| flaws.extend(wrong)).ok();
+        match (access, guard) {
+            (Some(access), Some(guard)) if flaws.is_empty() => {
                 warnings.extend(access.warnings());
-                Ok(Self { access: Arc::new(access), entrances, crowd, warnings })
+                Ok(Self { access: Arc::new(access), entrances, guard: Arc::new(guard), crowd, warnings })
             }
-            Ok(_) => Err(flaws),
-            Err(wrong) => {
-                flaws.extend(wrong);
-                Err(flaws)
-            }
+            _ => Err(flaws),
         }
     }
 }
@@ -59,6 +61,7 @@ impl Files {
 pub struct Reloader {
     broker: Arc<Broker>,
     access: Arc<Access>,
+    guard: Arc<Guard>,
     /// Each with the address that it is bound to.
     entrances: Arc<[(SocketAddr, Arc<Entrance>)]>,
 }
@@ -67,9 +70,10 @@ impl Reloader {
     pub(crate) fn new(
         broker: Arc<Broker>,
         access: Arc<Access>,
+        guard: Arc<Guard>,
         entrances: impl IntoIterator<Item = (SocketAddr, Arc<Entrance>)>,
     ) -> Self {
-        Self { broker, access, entrances: entrances.into_iter().collect() }
+        Self { broker, access, guard, entrances: entrances.into_iter().collect() }
     }
 
     /// Reads them, and checks every session by the new rules. A file that cannot be used changes nothing, and the log says
@@ -87,6 +91,11 @@ impl Reloader {
                     report(&flaws, &format!("the old certificate and key of the listener on {address} stay in force"));
                 }
             }
+        }
+        match self.guard.reload() {
+            Ok(true) => tracing::info!("the token of the HTTP listener is read again"),
+            Ok(false) => {}
+            Err(flaw) => report(&[flaw], "the old token of the HTTP listener stays in force"),
         }
         match self.access.reload() {
             Ok(()) => {

@@ -4,12 +4,13 @@
 //! closed sets in `label.rs`, and every series exists from the start. The methods take counts, so that a connection can
 //! add up what a batch did and report it once.
 //!
-//! `broker` holds what any broker has, `uploads` what the upload rules do, `store` what is kept on the disk.
+//! `broker` holds what any broker has, `uploads` what the upload rules do, `store` what is kept on the disk, `totals` sums of them.
 
 mod broker;
 mod family;
 mod label;
 mod store;
+mod totals;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -19,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use self::family::PREFIX;
+pub use self::totals::Totals;
 pub use self::label::{
     AuthFailure, ConnectRefusal, Disconnect, Drop, Label, Limit, ProtocolFault, Qos, SessionState, SubscriptionKind,
     Version,

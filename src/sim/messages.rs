@@ -51,6 +51,14 @@ pub enum Module {
 }
 
 impl Module {
+    /// The module as it stands in a message.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aircraft => "0",
+            Self::Dock => "3",
+        }
+    }
+
     /// The word for people.
     pub fn name(self) -> &'static str {
         match self {
