@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::mqtt::Broker;
 use crate::mqtt::listener::Entrance;
 use crate::mqtt::transport::crowd::Crowd;
+use crate::object_store::{ObjectStore, OpenError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct Files {
     pub(crate) entrances: Vec<Arc<Entrance>>,
     /// Everybody who will come through any of them.
     pub(crate) crowd: Arc<Crowd>,
+    /// Where docks upload their logs, if the settings have it. Its keys are in a file.
+    pub object_store: Option<Arc<ObjectStore>>,
     /// What is allowed in the files but deserves a second thought.
     pub warnings: Vec<Flaw>,
 }
@@ -40,10 +43,19 @@ impl Files {
                 Err(wrong) => flaws.extend(wrong),
             }
         }
+        let object_store =
+            settings.object_store.provider.map(|_| ObjectStore::open(&settings.object_store)).transpose();
+        let object_store = object_store.map_err(|error| flaws.push(of_object_store(&error))).ok().flatten();
         match Access::open(settings.access.sources()) {
             Ok(access) if flaws.is_empty() => {
                 warnings.extend(access.warnings());
-                Ok(Self { access: Arc::new(access), entrances, crowd, warnings })
+                Ok(Self {
+                    access: Arc::new(access),
+                    entrances,
+                    crowd,
+                    object_store: object_store.map(Arc::new),
+                    warnings,
+                })
             }
             Ok(_) => Err(flaws),
             Err(wrong) => {
@@ -52,6 +64,15 @@ impl Files {
             }
         }
     }
+}
+
+/// The settings have been checked, so it is about the file of keys.
+fn of_object_store(error: &OpenError) -> Flaw {
+    let (path, (fault, remedy)) = match error {
+        OpenError::Keys(error) => (error.path().to_owned(), error.fault_and_remedy()),
+        OpenError::Setting { .. } => ("settings".into(), (error.to_string(), "correct it".to_owned())),
+    };
+    Flaw { path, line: None, fault, remedy }
 }
 
 /// Reads the files again while the broker runs.

@@ -9,7 +9,7 @@
 //! - [`hook`]: what a publish means for the remote log upload, and whether it may pass.
 //! - [`ledger`]: the uploads: state machine, rules, history.
 //! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
-//! - [`store`]: what must survive a restart.
+//! - [`store`]: what must survive a restart. [`object_store`]: credentials for what docks upload.
 //! - [`http`]: `/metrics`, health and the read-only API. [`metrics`]: every metric, defined once.
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together;
 //!   [`supervisor`]: what systemd is told.
@@ -29,6 +29,7 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod mqtt;
+pub mod object_store;
 pub mod route;
 pub mod secret;
 pub mod server;

@@ -268,6 +268,11 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
         Scope::Module => "module of a gateway",
     };
     line(format_args!("uploads: one at a time on a {scope}; {policy}"));
+    if let Some(store) = &files.object_store {
+        let keys = if store.has_token_service() { "credentials of their own" } else { "the long-lived keys" };
+        let (endpoint, bucket) = (store.endpoint(), store.bucket());
+        line(format_args!("object store: bucket {bucket} of {endpoint}; docks are given {keys} for each upload"));
+    }
     line(format_args!("persistence: {}", persistence(settings)));
     let of_files = files.warnings.iter().map(ToString::to_string).chain(files_warning(settings));
     for warning in warnings.iter().map(ToString::to_string).chain(of_files) {

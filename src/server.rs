@@ -110,7 +110,8 @@ impl Server {
     /// [`StartError`] says what could not be had and which setting to change.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let Files { access, entrances, crowd, warnings } = Files::open(&settings).map_err(StartError::Files)?;
+        let Files { access, entrances, crowd, warnings, object_store: _ } =
+            Files::open(&settings).map_err(StartError::Files)?;
         warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::new());
