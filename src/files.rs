@@ -7,6 +7,7 @@ use crate::http::Guard;
 use crate::mqtt::Broker;
 use crate::mqtt::listener::Entrance;
 use crate::mqtt::transport::crowd::Crowd;
+use crate::object_store::{ObjectStore, OpenError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Files {
     pub(crate) guard: Arc<Guard>,
     /// Everybody who will come through any of them.
     pub(crate) crowd: Arc<Crowd>,
+    /// Where docks upload their logs, if the settings have it. Its keys are in a file.
+    pub object_store: Option<Arc<ObjectStore>>,
     /// What is allowed in the files but deserves a second thought.
     pub warnings: Vec<Flaw>,
 }
@@ -43,17 +46,30 @@ impl Files {
                 Err(wrong) => flaws.extend(wrong),
             }
         }
+        let object_store =
+            settings.object_store.provider.map(|_| ObjectStore::open(&settings.object_store)).transpose();
+        let object_store = object_store.map_err(|error| flaws.push(of_object_store(&error))).ok().flatten();
         let guard = Guard::open(settings.http.token_file.as_deref(), &settings.http.hosts);
         let guard = guard.map_err(|flaw| flaws.push(flaw)).ok();
         let access = Access::open(settings.access.sources()).map_err(|wrong| flaws.extend(wrong)).ok();
         match (access, guard) {
             (Some(access), Some(guard)) if flaws.is_empty() => {
                 warnings.extend(access.warnings());
-                Ok(Self { access: Arc::new(access), entrances, guard: Arc::new(guard), crowd, warnings })
+                let (access, guard, object_store) = (Arc::new(access), Arc::new(guard), object_store.map(Arc::new));
+                Ok(Self { access, entrances, guard, crowd, object_store, warnings })
             }
             _ => Err(flaws),
         }
     }
+}
+
+/// The settings have been checked, so it is about the file of keys.
+fn of_object_store(error: &OpenError) -> Flaw {
+    let (path, (fault, remedy)) = match error {
+        OpenError::Keys(error) => (error.path().to_owned(), error.fault_and_remedy()),
+        OpenError::Setting { .. } => ("settings".into(), (error.to_string(), "correct it".to_owned())),
+    };
+    Flaw { path, line: None, fault, remedy }
 }
 
 /// Reads the files again while the broker runs.

@@ -9,10 +9,9 @@
 //! - [`hook`]: what a publish means for the remote log upload, and whether it may pass.
 //! - [`ledger`]: the uploads: state machine, rules, history.
 //! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
-//! - [`store`]: what must survive a restart.
-//! - [`http`]: `/metrics`, health, the API and the page. [`retrieval`]: what the operator has docks do. [`object_store`]: where
-//!   they upload to. [`metrics`]: every metric, defined once.
-//! - [`feed`]: which gateways have changed, for those who watch.
+//! - [`store`]: what must survive a restart. [`object_store`]: credentials for what docks upload.
+//! - [`http`]: `/metrics`, health, the API and the page. [`retrieval`]: what the operator has docks do. [`operator`]: the same
+//!   on the terminal. [`metrics`]: every metric, defined once. [`feed`]: which gateways have changed, for those who watch.
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together;
 //!   [`supervisor`]: what systemd is told.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
@@ -33,6 +32,7 @@ pub mod message;
 pub mod metrics;
 pub mod mqtt;
 pub mod object_store;
+pub mod operator;
 pub mod retrieval;
 pub mod route;
 pub mod secret;

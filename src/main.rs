@@ -3,6 +3,7 @@
 //! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
 //! could not do what it is for, 2 if the command line or the settings are wrong.
 
+mod logs;
 mod passwd;
 
 use std::error::Error as _;
@@ -30,7 +31,7 @@ const SIGXFSZ: i32 = 25;
 /// Exit code for settings that cannot be used; clap uses the same for the command line.
 const WRONG_SETTINGS: u8 = 2;
 /// What shells report for a process that SIGINT has ended (128 + 2).
-const INTERRUPTED: i32 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// An MQTT broker for fleets of DJI docks that guards the remote log upload.
 #[derive(Debug, Parser)]
@@ -60,6 +61,9 @@ enum Command {
     },
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Fetch a dock's logs through a broker that runs.
+    #[command(subcommand)]
+    Logs(logs::Command),
     /// Look into what the broker keeps over a restart. Not while it runs.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
     let file = match command {
         Command::Demo => return finish(demo()),
         Command::Passwd(arguments) => return passwd::run(&arguments),
+        Command::Logs(command) => return logs::run(command),
         Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
         Command::Serve(ref file)
         | Command::Check(ref file)
@@ -238,7 +243,7 @@ async fn reload_at(mut signal: Signal, reloader: Reloader) {
 
 async fn exit_at(mut signal: Signal) {
     signal.recv().await;
-    std::process::exit(INTERRUPTED);
+    std::process::exit(INTERRUPTED.into());
 }
 
 fn check(loaded: &Loaded, files: &Files) -> anyhow::Result<()> {
@@ -258,7 +263,8 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
         line(format_args!("{protocol} {bind}: reached by {whom}{proxy}, {guard}"));
     }
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
-    line(format_args!("http {bind}: reached by {whom}, without a password"));
+    let token = if settings.http.token_file.is_some() { "with a token" } else { "without a password" };
+    line(format_args!("http {bind}: reached by {whom}, {token}"));
     let policy = match settings.uploads.policy {
         Policy::Enforce => "a second start is refused",
         Policy::Observe => "a second start is let through and counted",
@@ -268,6 +274,11 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
         Scope::Module => "module of a gateway",
     };
     line(format_args!("uploads: one at a time on a {scope}; {policy}"));
+    if let Some(store) = &files.object_store {
+        let keys = if store.has_token_service() { "credentials of their own" } else { "the long-lived keys" };
+        let (endpoint, bucket) = (store.endpoint(), store.bucket());
+        line(format_args!("object store: bucket {bucket} of {endpoint}; docks are given {keys} for each upload"));
+    }
     line(format_args!("persistence: {}", persistence(settings)));
     let of_files = files.warnings.iter().map(ToString::to_string).chain(files_warning(settings));
     for warning in warnings.iter().map(ToString::to_string).chain(of_files) {

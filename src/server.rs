@@ -14,7 +14,6 @@ use crate::metrics::Metrics;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
 use crate::mqtt::{Broker, Restored};
-use crate::object_store::{self, ObjectStore};
 use crate::retrieval::Retrieval;
 use crate::route::Route;
 use crate::store::{self, OpenError, Options, Saved, Store};
@@ -70,9 +69,6 @@ pub enum StartError {
     /// Reading it ended half-way.
     #[error("the store was not read to the end ({0}): `dockgate store check` says more")]
     StoreStopped(String),
-    /// The object store of the settings cannot be used.
-    #[error(transparent)]
-    ObjectStore(#[from] object_store::OpenError),
     /// The routing core did not start.
     #[error(transparent)]
     Core(#[from] crate::route::core::CoreDown),
@@ -117,7 +113,8 @@ impl Server {
     /// [`StartError`] says what could not be had and which setting to change.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let Files { access, entrances, guard, crowd, warnings } = Files::open(&settings).map_err(StartError::Files)?;
+        let Files { access, entrances, guard, crowd, warnings, object_store } =
+            Files::open(&settings).map_err(StartError::Files)?;
         warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::new());
@@ -145,7 +142,6 @@ impl Server {
             tracing::info!(sessions, subscriptions, messages, retained, "what was there before is there again");
         }
         let hook = hook();
-        let object_store = settings.object_store.as_ref().map(ObjectStore::open).transpose()?;
         let state = HttpState {
             metrics,
             ledger: ledger.clone(),

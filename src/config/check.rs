@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::explain::shorten;
 use super::flaw::{Flaw, Flaws};
 use super::problem::{Place, SettingsError};
-use super::{Http, Limits, Settings, is_local, listeners, size};
+use super::{Http, Limits, Settings, is_local, listeners, object_store, size};
 use crate::logging;
 
 /// The largest packet that MQTT's length field can say (MQTT-1.5.5: four bytes of seven bits).
@@ -40,6 +40,7 @@ pub(super) fn flaws(settings: &Settings) -> Vec<Flaw> {
     sys(settings, &mut found);
     access(settings, &mut found);
     uploads(settings, &mut found);
+    object_store::flaws(&settings.object_store, &mut found);
     timeouts(settings, &mut found);
     packets(settings, &mut found);
     amounts(settings, &mut found);

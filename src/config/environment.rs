@@ -3,6 +3,8 @@
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
+use super::keys;
+
 pub(super) const PREFIX: &str = "DOCKGATE_";
 
 /// One environment variable that gives a setting. Each is a layer of its own, so that figment's record of where
@@ -20,11 +22,16 @@ impl Variable {
         if made_by_kubernetes(rest, value) {
             return None;
         }
-        let value = match value.parse::<Value>() {
-            Ok(value) => value,
-            Err(never) => match never {},
-        };
         let key = rest.to_lowercase();
+        // A secret is text, even if it looks like a number or a list.
+        let value = if keys::is_secret(&key.replace("__", ".")) {
+            Value::from(value)
+        } else {
+            match value.parse::<Value>() {
+                Ok(value) => value,
+                Err(never) => match never {},
+            }
+        };
         let mut parts = key.rsplit("__");
         // Splitting gives one part at least.
         let mut data = Dict::from([(parts.next()?.to_owned(), value)]);

@@ -23,6 +23,11 @@ pub(super) fn of_listener() -> Dict {
         .expect("a listener is a struct of plain values")
 }
 
+/// Whether a setting's value is never shown, whatever is wrong with it.
+pub(super) fn is_secret(key: &str) -> bool {
+    ["object_store.access_key_id", "object_store.secret_access_key"].contains(&key)
+}
+
 /// The dotted paths of all settings.
 pub(super) fn all() -> Vec<String> {
     paths(&defaults())

@@ -15,7 +15,7 @@ use super::explain::{explain, show};
 use super::keys::{self, join};
 use super::lines::Lines;
 use super::problem::{Place, Problem, SettingsError};
-use super::{Listener, Settings, check, warnings};
+use super::{Listener, Settings, check, object_store, warnings};
 
 /// The largest settings file that is read.
 const LARGEST: u64 = 1 << 20;
@@ -157,6 +157,8 @@ impl Reading {
                 let place = self.place_of(&given, &flaw.key);
                 flaw.at(place)
             })
+            // In the environment, that is where it belongs.
+            .filter(|problem| problem.key != object_store::SECRET_IN_FILE || matches!(problem.place, Place::File(..)))
             .collect();
         Ok(Loaded { settings, warnings })
     }
@@ -187,7 +189,7 @@ impl Reading {
                 let (fault, remedy) = explain(key, &kind);
                 self.problem(
                     key,
-                    Some(show(value)),
+                    Some(if keys::is_secret(key) { "(secret)".to_owned() } else { show(value) }),
                     place,
                     fault,
                     &format!("{remedy}; the default is {}", show(default)),

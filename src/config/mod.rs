@@ -13,6 +13,7 @@ mod lines;
 mod listeners;
 mod load;
 mod machine;
+mod object_store;
 mod origin;
 mod problem;
 mod reach;
@@ -22,6 +23,7 @@ mod warnings;
 
 pub use crate::access::{Role, Roles, SerialNumber};
 pub use crate::ledger::{Policy, Scope};
+pub use crate::object_store::{ObjectStoreSettings, Provider, Sts};
 pub use crate::store::Sync;
 pub(crate) use explain::shorten;
 pub use load::Loaded;

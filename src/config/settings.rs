@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Origin, size};
 use crate::access::{Role, Roles, SerialNumber, Sources};
 use crate::ledger::{Policy, Rules, Scope};
+use crate::object_store::ObjectStoreSettings;
 use crate::store::Sync;
 
 const MIB: usize = 1 << 20;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub access: Access,
     /// The rules of the upload guard.
     pub uploads: Uploads,
+    /// Where docks upload their logs.
+    pub object_store: ObjectStoreSettings,
     /// What survives a restart.
     pub persistence: Persistence,
     /// How much of everything one client, or all of them, may take.
@@ -50,8 +53,10 @@ impl Settings {
             [("tls_cert", tls_cert), ("tls_key", tls_key), ("client_ca", client_ca)]
                 .map(|(name, path)| (format!("listeners[{index}].{name}"), path))
         });
-        let access = access.map(|(key, path)| (key.to_owned(), path));
-        let optional = access.into_iter().chain(listeners).filter_map(|(key, path)| Some((key, path.as_mut()?)));
+        let others =
+            access.into_iter().chain([("object_store.credentials_file", &mut self.object_store.credentials_file)]);
+        let others = others.map(|(key, path)| (key.to_owned(), path));
+        let optional = others.chain(listeners).filter_map(|(key, path)| Some((key, path.as_mut()?)));
         std::iter::once(("data_dir".to_owned(), &mut self.data_dir)).chain(optional)
     }
 }
@@ -64,6 +69,7 @@ impl Default for Settings {
             http: Http::default(),
             access: Access::default(),
             uploads: Uploads::default(),
+            object_store: ObjectStoreSettings::default(),
             persistence: Persistence::default(),
             limits: Limits::default(),
             sys_interval: Duration::from_secs(10),

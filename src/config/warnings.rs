@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::flaw::{Flaw, Flaws};
 use super::listeners::shown;
-use super::{Listener, Origin, SerialNumber, Settings, is_local, machine, size};
+use super::{Listener, Origin, SerialNumber, Settings, is_local, machine, object_store, size};
 use crate::access::{Role, Roles};
 
 /// A dock's answer to `fileupload_list` takes tens of kilobytes when it has hundreds of boots, and a start
@@ -29,6 +29,7 @@ pub(super) fn of(settings: &Settings) -> Vec<Flaw> {
         );
     }
     access(settings, &mut found);
+    object_store::warnings(&settings.object_store, &mut found);
     if settings.persistence.enabled {
         data_dir(&settings.data_dir, &mut found);
     }
@@ -210,7 +211,7 @@ fn packet_size(key: &str, given: u32, of_docks: bool, found: &mut Flaws) {
 }
 
 /// What a file holds that everybody on the machine may read is no secret. (Whether there is a file, its reader says.)
-fn secret(key: &str, path: &Path, found: &mut Flaws) {
+pub(super) fn secret(key: &str, path: &Path, found: &mut Flaws) {
     if std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0) {
         found.push(
             key,

@@ -1,6 +1,5 @@
 //! Looks at the counters every few seconds, so that rates can be shown without a monitoring system beside the broker.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,15 +40,15 @@ pub(super) struct Rates {
     /// Milliseconds from one to the next.
     interval_ms: u64,
     /// PUBLISH packets from clients.
-    received: VecDeque<f64>,
+    received: Vec<f64>,
     /// PUBLISH packets to clients.
-    sent: VecDeque<f64>,
+    sent: Vec<f64>,
     /// Messages that were not delivered.
-    dropped: VecDeque<f64>,
+    dropped: Vec<f64>,
     /// Bytes from clients.
-    bytes_in: VecDeque<f64>,
+    bytes_in: Vec<f64>,
     /// Bytes to clients.
-    bytes_out: VecDeque<f64>,
+    bytes_out: Vec<f64>,
 }
 
 /// What happened since midnight (UTC), or since the broker's start if that is later.
@@ -74,11 +73,11 @@ impl Sampler {
     pub(super) fn new(metrics: Arc<Metrics>, clock: LedgerClock) -> Self {
         let rates = Rates {
             interval_ms: u64::try_from(EVERY.as_millis()).unwrap_or(u64::MAX),
-            received: VecDeque::new(),
-            sent: VecDeque::new(),
-            dropped: VecDeque::new(),
-            bytes_in: VecDeque::new(),
-            bytes_out: VecDeque::new(),
+            received: Vec::new(),
+            sent: Vec::new(),
+            dropped: Vec::new(),
+            bytes_in: Vec::new(),
+            bytes_out: Vec::new(),
         };
         let last = metrics.totals();
         let day = (clock().0, last.clone());
@@ -114,9 +113,9 @@ impl Sampler {
             (&mut rates.bytes_in, last.bytes_in, totals.bytes_in),
             (&mut rates.bytes_out, last.bytes_out, totals.bytes_out),
         ] {
-            points.push_back(per_second(after - before, seconds));
+            points.push(per_second(after - before, seconds));
             if points.len() > POINTS {
-                points.pop_front();
+                points.remove(0);
             }
         }
         let midnight = now - now % DAY_MS;

@@ -25,7 +25,6 @@ use crate::mqtt::broker::{Accepted, Author};
 use crate::mqtt::{Broker, Dock};
 use crate::object_store::{Grant, ObjectStore};
 use crate::route::Batch;
-use crate::secret::Secret;
 use crate::store::Ticket;
 
 /// What docks and the ledger know the broker's own requests by.
@@ -68,7 +67,7 @@ pub struct Begun {
 impl Retrieval {
     /// A retrieval whose requests go out in the present tokio runtime. Without `store` it can start no upload.
     #[must_use]
-    pub fn new(broker: Arc<Broker>, ledger: Arc<Ledger>, store: Option<ObjectStore>) -> Self {
+    pub fn new(broker: Arc<Broker>, ledger: Arc<Ledger>, store: Option<Arc<ObjectStore>>) -> Self {
         let identity = Identity {
             client_id: CLIENT_ID.into(),
             username: None,
@@ -76,7 +75,7 @@ impl Retrieval {
             proof: Proof::Anonymous,
         };
         let rights = Rights::everything(&identity);
-        Self { broker, ledger, store: store.map(Arc::new), identity, rights, runtime: Handle::current() }
+        Self { broker, ledger, store, identity, rights, runtime: Handle::current() }
     }
 
     /// Where uploads go.
@@ -123,14 +122,14 @@ impl Retrieval {
         let keys = archive_keys(store.prefix(), gateway, wanted, self.broker.clock.now_ms());
         let names: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
         // It asks the object store over the network.
-        let (at, grant) = {
+        let ask = {
             let store = store.clone();
-            let asked = self.runtime.spawn_blocking(move || store.credentials(&names)).await;
-            let grant = asked.map_err(|error| Refused::Failed(error.to_string()))?;
-            (store, grant.map_err(|error| Refused::Store(error.to_string()))?)
+            move || store.credentials(&names.iter().map(String::as_str).collect::<Vec<_>>())
         };
+        let grant = self.runtime.spawn_blocking(ask).await.map_err(|error| Refused::Failed(error.to_string()))?;
+        let grant = grant.map_err(|error| Refused::Store(error.to_string()))?;
         let listed = self.ledger.gateway(gateway, self.broker.now()).map(|view| view.listed).unwrap_or_default();
-        let data = request::start(&at, credentials(grant), gateway, wanted, &keys, &listed);
+        let data = request::start(&store, credentials(grant), gateway, wanted, &keys, &listed);
         let answered = self.ask(gateway, cloud_api::START, &data, self.ledger.rules().reply_timeout).await?;
         let id = self.ledger.started_as(gateway, &answered.tid, self.broker.now()).map(|upload| upload.id);
         Ok(Begun { answered, id, keys })
@@ -224,8 +223,8 @@ impl Retrieval {
 
 fn credentials(grant: Grant) -> Credentials {
     Credentials {
-        access_key_id: Secret::from(&grant.access_key_id[..]),
-        access_key_secret: grant.secret_access_key,
+        access_key_id: grant.access_key_id,
+        access_key_secret: grant.access_key_secret,
         expire: grant.expires_at_ms,
         security_token: grant.security_token,
     }

@@ -68,11 +68,11 @@ pub(super) fn start(
     StartRequest {
         bucket: store.bucket().to_owned(),
         credentials,
-        endpoint: store.endpoint().to_owned(),
+        endpoint: store.endpoint(),
         file_store_dir: folder.to_owned(),
         file_type: "text_log".to_owned(),
         params: StartParams { files: files.collect() },
-        provider: store.provider().to_owned(),
+        provider: store.provider().as_str().to_owned(),
         region: store.region().to_owned(),
     }
 }

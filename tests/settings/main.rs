@@ -5,6 +5,7 @@
 mod access;
 mod documents;
 mod listeners;
+mod object_store;
 mod warnings;
 
 use std::path::Path;

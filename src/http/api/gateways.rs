@@ -126,10 +126,12 @@ impl Api {
     fn all_gateways(&self, now: Now) -> Vec<Gateway> {
         let mut both: BTreeMap<String, (Option<GatewayView>, Option<Dock>)> = BTreeMap::new();
         for view in self.state.ledger.gateways(now) {
-            both.entry(view.gateway.clone()).or_default().0 = Some(view);
+            let gateway = view.gateway.clone();
+            both.entry(gateway).or_default().0 = Some(view);
         }
         for dock in self.state.retrieval.docks() {
-            both.entry(dock.gateway.clone()).or_default().1 = Some(dock);
+            let gateway = dock.gateway.clone();
+            both.entry(gateway).or_default().1 = Some(dock);
         }
         both.into_iter().map(|(gateway, (view, dock))| Gateway::of(gateway, view, dock, now)).collect()
     }

@@ -112,7 +112,7 @@ pub(super) struct Connection<R, W> {
     /// Until when nothing is read, because the client is over its pace.
     paused_until: Option<Instant>,
     /// Packets put into `output`, or held, since they were last counted.
-    packets_out: u64,
+    pub(super) packets_out: u64,
     last_read: Instant,
     /// When the client must have taken something of `output`.
     write_deadline: Option<Instant>,
