@@ -144,6 +144,15 @@ impl Broker {
         }
     }
 
+    /// A broker without rules and without a store, in the present runtime.
+    #[cfg(test)]
+    pub(crate) fn alone(limits: Limits, metrics: Arc<Metrics>, ledger: Arc<Ledger>) -> Self {
+        let hook = Hook::new(ledger.clone(), metrics.clone(), crate::hook::DigestKey::random());
+        let access = Arc::new(Access::open(crate::access::Sources::default()).unwrap());
+        let route = Route::start(1).unwrap();
+        Self::new(limits, access, metrics, Clock::start(), route, ledger, hook, Store::none())
+    }
+
     /// A number that no other session or group has.
     pub(super) fn next_key(&self) -> u64 {
         self.keys.fetch_add(1, Relaxed) << LANE_BITS

@@ -291,16 +291,14 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Access, Identity, Proof, Rights, Sources};
-    use crate::clock::Clock;
+    use crate::access::{Identity, Proof, Rights};
     use crate::config::{Limits, Settings};
-    use crate::hook::{DigestKey, Hook};
     use crate::ledger::Ledger;
     use crate::message::QoS;
     use crate::metrics::{Metrics, Version};
     use crate::mqtt::delivery::Delivery;
     use crate::mqtt::session::Outgoing;
-    use crate::route::{Options, Route, Via};
+    use crate::route::{Options, Via};
     use std::collections::HashMap;
 
     fn broker() -> Arc<Broker> {
@@ -314,10 +312,7 @@ mod tests {
             ..limits
         };
         let ledger = Arc::new(Ledger::new(Settings::default().uploads.rules()));
-        let hook = Hook::new(ledger.clone(), metrics.clone(), DigestKey::random());
-        let access = Arc::new(Access::open(Sources::default()).unwrap());
-        let store = crate::store::Store::none();
-        Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook, store))
+        Arc::new(Broker::alone(limits, metrics, ledger))
     }
 
     /// Of four users, one without a name.
