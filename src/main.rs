@@ -3,7 +3,9 @@
 //! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
 //! could not do what it is for, 2 if the command line or the settings are wrong.
 
+mod health_command;
 mod logs;
+mod pages;
 mod passwd;
 
 use std::error::Error as _;
@@ -69,6 +71,12 @@ enum Command {
     Store(StoreCommand),
     /// Set a user's password in a password file, or delete the user.
     Passwd(passwd::Arguments),
+    /// Ask a running broker whether it is ready.
+    Health(health_command::Arguments),
+    /// Print what a shell needs to complete this command line.
+    Completions(pages::Completions),
+    /// Print the manual page, or write those of all commands to a folder.
+    Man(pages::Man),
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,6 +105,9 @@ fn main() -> ExitCode {
         Command::Demo => return finish(demo()),
         Command::Passwd(arguments) => return passwd::run(&arguments),
         Command::Logs(command) => return logs::run(command),
+        Command::Health(arguments) => return health_command::run(&arguments),
+        Command::Completions(arguments) => return finish(pages::completions(&arguments)),
+        Command::Man(arguments) => return finish(pages::man(&arguments)),
         Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
         Command::Serve(ref file)
         | Command::Check(ref file)
