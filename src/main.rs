@@ -4,6 +4,7 @@
 //! could not do what it is for, 2 if the command line or the settings are wrong.
 
 mod passwd;
+mod simulate;
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Load a broker, this or any other, with simulated docks and backends, and say what it lost and how late it was.
+    Simulate(simulate::Arguments),
     /// Look into what the broker keeps over a restart. Not while it runs.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
     };
     let file = match command {
         Command::Demo => return finish(demo()),
+        Command::Simulate(arguments) => return simulate::run(arguments),
         Command::Passwd(arguments) => return passwd::run(&arguments),
         Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
         Command::Serve(ref file)
