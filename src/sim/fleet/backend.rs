@@ -47,6 +47,8 @@ pub(super) struct Backend {
     /// When commands and uploads begin.
     begin: Duration,
     sequence: u32,
+    /// Since when it is connected.
+    online_at: Duration,
     is_settling: bool,
 }
 
@@ -92,6 +94,7 @@ impl Backend {
             name: format!("simulate-backend-{}-{index}", settings.first),
             agenda: BinaryHeap::new(),
             sequence: 0,
+            online_at: Duration::ZERO,
             is_settling: false,
             fleet: Arc::clone(&fleet),
             index,
@@ -150,6 +153,15 @@ impl Backend {
         }
     }
 
+    /// Whether something is to be done still: what was due while there was no connection was never done.
+    fn is_in_time(&self, at: Duration, now: Duration) -> bool {
+        let is_in_time = at >= self.online_at;
+        if is_in_time {
+            self.fleet.book.note_lag(now - at);
+        }
+        is_in_time
+    }
+
     /// Acknowledges a message that asks for it.
     fn acknowledge(&self, topic: &str, stream: Stream, payload: &[u8], out: &mut Out) {
         let Ok(header) = messages::decode::<Acknowledged>(payload) else { return };
@@ -197,7 +209,9 @@ impl Role for Backend {
             .collect()
     }
 
-    fn online(&mut self, _: Duration, _: &mut Out) {}
+    fn online(&mut self, now: Duration, _: &mut Out) {
+        self.online_at = now;
+    }
 
     fn offline(&mut self, _: &Out) {}
 
@@ -212,18 +226,19 @@ impl Role for Backend {
                 }
                 _ if self.is_settling => {}
                 Deed::Command => {
-                    self.fleet.book.note_lag(now - entry.at);
                     let flight = entry.number as usize;
-                    let bid = self.stamp(now).to_text();
-                    let ask = Ask { dock: self.flights[flight].0, bid, what: What::Quality };
-                    self.command(&ask, now, out);
+                    if self.is_in_time(entry.at, now) {
+                        let bid = self.stamp(now).to_text();
+                        self.command(&Ask { dock: self.flights[flight].0, bid, what: What::Quality }, now, out);
+                    }
                     self.plan_command(flight);
                 }
                 Deed::Upload(job) => {
-                    self.fleet.book.note_lag(now - entry.at);
-                    let bid = self.stamp(now);
-                    let ask = self.fleet.desk.lock().begin(job, bid, now);
-                    self.command(&ask, now, out);
+                    if self.is_in_time(entry.at, now) {
+                        let bid = self.stamp(now);
+                        let ask = self.fleet.desk.lock().begin(job, bid, now);
+                        self.command(&ask, now, out);
+                    }
                     self.plan_uploads(now);
                 }
             }

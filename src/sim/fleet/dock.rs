@@ -161,7 +161,8 @@ impl Dock {
         }
         let Some(reply) = self.firmware.command(payload, self.clock()) else {
             self.fleet.book.ignored.fetch_add(1, Ordering::Relaxed);
-            if let Some(tid) = Stamp::of_tid(payload) {
+            // Others may command the same docks.
+            if let Some(tid) = Stamp::of_tid(payload).filter(|tid| tid.run == self.fleet.run) {
                 self.fleet.desk.lock().ignored(tid);
             }
             return;

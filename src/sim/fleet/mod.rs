@@ -273,3 +273,33 @@ async fn settle(fleet: &Fleet, audience: &[Arc<Mutex<Ears>>]) {
         time::sleep(LOOK_EVERY).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::fault::Fault;
+
+    /// All that is known of a run before its first connection: who has which fault, the messages of every dock with their
+    /// sizes, the commands and the uploads.
+    fn plan(seed: u64) -> Vec<String> {
+        let faults = vec![(Fault::Stall, 0.2), (Fault::Late, 0.1)];
+        let settings = Settings { seed, faults, flying: 5, ..Settings::of(10) };
+        let forms = Forms::new();
+        let mut plan: Vec<String> = settings.roster().into_iter().map(|dock| format!("{dock:?}")).collect();
+        for dock in 0..settings.docks {
+            let is_flying = settings.is_flying(dock);
+            let messages = schedule::Schedule::of_dock(seed, dock, is_flying).take(200);
+            plan.extend(messages.map(|due| format!("{due:?} {}", forms.of(due.stream, due.draw).unwrap().length())));
+            let commands = schedule::Schedule::of_commands(seed, dock, is_flying).into_iter().flatten().take(50);
+            plan.extend(commands.map(|due| format!("{due:?}")));
+        }
+        plan.extend(jobs::Jobs::new(&settings).unwrap().take(100).map(|job| format!("{job:?}")));
+        plan
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_run_again_and_another_seed_another() {
+        assert_eq!(plan(7), plan(7));
+        assert_ne!(plan(7), plan(8));
+    }
+}

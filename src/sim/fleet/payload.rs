@@ -135,15 +135,15 @@ impl Forms {
         let of = Stream::ALL.first_chunk().copied().unwrap_or([Stream::DockOsd; Stream::DATA]);
         Self {
             of: of.map(|stream: Stream| match stream {
-                Stream::AircraftOsd => forms(vec![telemetry(&listed(AIRCRAFT_OSD, AIRCRAFT_PART, 3500))]),
+                Stream::AircraftOsd => forms(vec![telemetry(&listed(AIRCRAFT_OSD, AIRCRAFT_PART, 3600))]),
                 Stream::DockOsd => forms(vec![
                     telemetry(DOCK_OSD_NETWORK),
                     telemetry(&listed(DOCK_OSD_JOB, r#"{"type":~,"state":~}"#, 700)),
-                    telemetry(&listed(DOCK_OSD_HARDWARE, DOCK_PART, 1130)),
+                    telemetry(&listed(DOCK_OSD_HARDWARE, DOCK_PART, 1220)),
                 ]),
                 Stream::DockEvents => forms(vec![
                     event("hms", 0, &listed(r#"{"list":[@]}"#, HMS, 300)),
-                    event("airsense_warning", 0, &listed("[@]", AIRSENSE, 1700)),
+                    event("airsense_warning", 0, &listed("[@]", AIRSENSE, 2000)),
                     event("device_exit_homing_notify", 1, r#"{"action":~,"sn":"$G","reason":~}"#),
                 ]),
                 Stream::AircraftState => forms(vec![state(0), state(1)]),

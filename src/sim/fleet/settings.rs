@@ -12,6 +12,8 @@ use crate::sim::random::{Random, mix};
 
 /// The most docks and backends of one process: a mark has 24 bits for its sender.
 const MOST: u32 = 1 << 20;
+/// The shortest time from one thing to the next.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// The serial number of a simulated dock ends in nine digits.
 const NUMBERS: u32 = 1_000_000_000;
 
@@ -81,6 +83,14 @@ pub enum WrongSettings {
         /// Docks that there are.
         docks: u32,
     },
+    /// A time that would be over before it began.
+    #[error("{what} is too short: at least {}", humantime::format_duration(*.least))]
+    Short {
+        /// The option.
+        what: &'static str,
+        /// The shortest time.
+        least: Duration,
+    },
     /// A password without a user.
     #[error("a password is of no use without a user name: name one with --user")]
     NoUser,
@@ -102,6 +112,11 @@ impl Settings {
         ] {
             if !(least..=most).contains(&value) {
                 return Err(WrongSettings::Range { what, value, least, most });
+            }
+        }
+        for (what, value) in [("--upload-every", self.upload_every), ("--every", self.every)] {
+            if value < SHORTEST {
+                return Err(WrongSettings::Short { what, least: SHORTEST });
             }
         }
         let needed = self.faulty().map(|(_, docks)| docks).sum();
@@ -228,6 +243,7 @@ mod tests {
         assert!(
             said(|s| s.faults = Fault::ALL.map(|fault| (fault, 0.1)).to_vec()).unwrap_err().contains("need 7 docks")
         );
+        assert_eq!(said(|s| s.every = Duration::ZERO), Err("--every is too short: at least 1ms".into()));
         assert!(said(|s| s.password = Some("p".into())).unwrap_err().contains("--user"));
     }
 }
