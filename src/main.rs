@@ -7,6 +7,7 @@ mod health_command;
 mod logs;
 mod pages;
 mod passwd;
+mod simulate;
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -66,6 +67,8 @@ enum Command {
     /// Fetch a dock's logs through a broker that runs.
     #[command(subcommand)]
     Logs(logs::Command),
+    /// Load a broker, this or any other, with simulated docks and backends, and say what it lost and how late it was.
+    Simulate(simulate::Arguments),
     /// Look into what the broker keeps over a restart. Not while it runs.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
     };
     let file = match command {
         Command::Demo => return finish(demo()),
+        Command::Simulate(arguments) => return simulate::run(arguments),
         Command::Passwd(arguments) => return passwd::run(&arguments),
         Command::Logs(command) => return logs::run(command),
         Command::Health(arguments) => return health_command::run(&arguments),

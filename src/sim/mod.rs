@@ -8,13 +8,17 @@
 //! - [`plan`]: what a simulated dock holds and how its uploads go, from a seed.
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
+//! - [`fault`]: what docks do that they should not.
 //! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
+//! - [`fleet`]: what `dockgate simulate` runs, thousands of docks and the backends that judge the broker between them.
 
 pub mod backend;
 pub mod demo;
 pub mod dock;
 pub mod error;
+pub mod fault;
 pub mod firmware;
+pub mod fleet;
 pub mod inbox;
 pub mod journal;
 pub mod messages;
