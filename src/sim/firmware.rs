@@ -10,6 +10,7 @@ use super::messages::{
     Topology, UpdateRequest,
 };
 use super::plan::Plan;
+use super::transfer::{News, Transfers};
 use super::upload::{PARAMETER_ERROR, Upload};
 
 /// "Operation not supported. Check device status": DJI's demo backend explains it as "device is uploading
@@ -80,6 +81,22 @@ impl Firmware {
                 Some(result(self.update(&request.data, now_ms)))
             }
             _ => None,
+        }
+    }
+
+    /// Sees to it that what is to be sent is sent, and that nothing else is.
+    pub fn settle(&mut self, transfers: &mut Transfers) {
+        if let Some(upload) = &mut self.upload {
+            transfers.begin(upload.jobs());
+        }
+        let upload = self.upload.as_ref();
+        transfers.keep(|bid, index| upload.is_some_and(|upload| upload.bid() == bid && upload.is_under_way(index)));
+    }
+
+    /// Takes note of how far a transfer is. What is about an upload that is over comes too late.
+    pub fn note(&mut self, news: News) {
+        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.bid() == news.bid) {
+            upload.note(news.index, news.what);
         }
     }
 

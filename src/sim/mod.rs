@@ -8,9 +8,12 @@
 //! - [`plan`]: what a simulated dock holds and how its uploads go, from a seed.
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
+//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, for a plan that wants them.
 //! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
 
+pub mod archive;
 pub mod backend;
+pub mod delivery;
 pub mod demo;
 pub mod dock;
 pub mod error;
@@ -20,6 +23,7 @@ pub mod journal;
 pub mod messages;
 pub mod plan;
 mod random;
+pub mod transfer;
 pub mod upload;
 
 pub use backend::{Backend, Exchange};
@@ -27,7 +31,7 @@ pub use dock::Dock;
 pub use error::SimError;
 pub use inbox::Inbox;
 pub use journal::{Journal, Message};
-pub use plan::{Outcome, Plan};
+pub use plan::{Outcome, Plan, RealUploads};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
