@@ -18,6 +18,7 @@ use super::firmware::Firmware;
 use super::journal::{Journal, Message};
 use super::plan::Plan;
 use super::random::Random;
+use super::transfer::Transfers;
 use super::{MAX_PACKET, messages, now_ms};
 
 /// How long a connection, a subscription or a disconnection may take.
@@ -85,6 +86,7 @@ impl Dock {
                 events: messages::events(&plan.gateway),
                 clock_lag_ms: u64::try_from(plan.clock_lag.as_millis()).unwrap_or(0),
                 report_every: plan.report_every,
+                transfers: Transfers::new(plan.rate),
                 firmware: Firmware::new(plan),
                 client: client.clone(),
                 journal,
@@ -172,6 +174,7 @@ struct Work {
     events: String,
     clock_lag_ms: u64,
     report_every: Duration,
+    transfers: Transfers,
 }
 
 impl Work {
@@ -203,7 +206,12 @@ impl Work {
                         None => Ok(()),
                     }
                 }
+                news = self.transfers.next() => {
+                    self.firmware.note(news);
+                    Ok(())
+                }
             };
+            self.firmware.settle(&mut self.transfers);
             if done.is_err() {
                 return;
             }

@@ -10,6 +10,7 @@ use super::messages::{
     SubDevice, Topology, UpdateRequest,
 };
 use super::plan::{Outcome, Plan};
+use super::transfer::{News, Transfers};
 use super::upload::{PARAMETER_ERROR, Upload};
 
 /// "Operation not supported. Check device status": DJI's demo backend explains it as "device is uploading
@@ -86,6 +87,22 @@ impl Firmware {
             }
             messages::QUALITY => Some(result(0)),
             _ => None,
+        }
+    }
+
+    /// Sees to it that what is to be sent is sent, and that nothing else is.
+    pub fn settle(&mut self, transfers: &mut Transfers) {
+        if let Some(upload) = &mut self.upload {
+            transfers.begin(upload.jobs());
+        }
+        let upload = self.upload.as_ref();
+        transfers.keep(|bid, index| upload.is_some_and(|upload| upload.bid() == bid && upload.is_under_way(index)));
+    }
+
+    /// Takes note of how far a transfer is. What is about an upload that is over comes too late.
+    pub fn note(&mut self, news: News) {
+        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.bid() == news.bid) {
+            upload.note(news.index, news.what);
         }
     }
 

@@ -9,10 +9,13 @@
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
 //! - [`fault`]: what docks do that they should not.
+//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, for a plan that wants them.
 //! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
 //! - [`fleet`]: what `dockgate simulate` runs, thousands of docks and the backends that judge the broker between them.
 
+pub mod archive;
 pub mod backend;
+pub mod delivery;
 pub mod demo;
 pub mod dock;
 pub mod error;
@@ -24,6 +27,7 @@ pub mod journal;
 pub mod messages;
 pub mod plan;
 mod random;
+pub mod transfer;
 pub mod upload;
 
 pub use backend::{Backend, Exchange};
@@ -31,7 +35,7 @@ pub use dock::Dock;
 pub use error::SimError;
 pub use inbox::Inbox;
 pub use journal::{Journal, Message};
-pub use plan::{Outcome, Plan};
+pub use plan::{Outcome, Plan, RealUploads};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

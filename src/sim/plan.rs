@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::archive::Log;
 use super::messages::{Boot, Module};
 use super::random::Random;
 
@@ -24,8 +25,18 @@ pub struct Plan {
     pub clock_lag: Duration,
     /// How an upload ends if nobody cancels it.
     pub outcome: Outcome,
+    /// Whether archives are really made and sent into the object store that a start names. Otherwise nothing is, and only the
+    /// events tell of it.
+    pub real: Option<RealUploads>,
     /// Where latencies, rates and fingerprints come from.
     pub seed: u64,
+}
+
+/// Uploads that are really made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RealUploads {
+    /// A log has its planned size divided by this, so that an upload need not take seconds.
+    pub shrink: u64,
 }
 
 /// The logs of one device.
@@ -86,8 +97,16 @@ impl Plan {
             report_every: Duration::from_millis(100),
             clock_lag: Duration::from_millis(random.between(350, 600)),
             outcome: Outcome::Complete,
+            real: None,
             seed,
         }
+    }
+
+    /// What is to be packed of this log of the module, if anything is.
+    pub(super) fn log(&self, module: Module, boot: &Boot, seed: u64) -> Option<Log> {
+        let RealUploads { shrink } = self.real?;
+        let name = format!("{}/{}.log", self.device(module), boot.boot_index);
+        Some(Log { name, size: boot.size / shrink.max(1), end_time: boot.end_time, seed })
     }
 
     /// The serial number of the device whose logs `module` means.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::delivery::Delivery;
 use super::messages::{FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput, StartRequest};
 use super::plan::{Outcome, Plan};
 use super::random::Random;
+use super::transfer::{Destination, Happened, Job};
 
 /// "Cloud command parameter error": the start names a log that the dock does not have.
 pub const PARAMETER_ERROR: i64 = 325_001;
@@ -57,6 +59,8 @@ struct Archive {
     fingerprint: String,
     stage: Stage,
     finish_time: u64,
+    /// If it is really made and sent.
+    delivery: Option<Delivery>,
 }
 
 /// An upload that the dock has accepted.
@@ -85,11 +89,16 @@ impl Upload {
             let logs = logs.ok_or(PARAMETER_ERROR)?;
             let mut size = 0;
             let mut content = plan.seed;
+            let mut packed = Vec::new();
             for wanted in &file.list {
                 let boot = logs.boots.iter().find(|boot| boot.boot_index == wanted.boot_index);
-                size += boot.ok_or(PARAMETER_ERROR)?.size;
+                let boot = boot.ok_or(PARAMETER_ERROR)?;
+                size += boot.size;
                 content = Random::new(content ^ u64::from(wanted.boot_index)).next();
+                packed.extend(plan.log(file.module, boot, content));
             }
+            let to = Destination::new(request, &file.object_key);
+            let job = Job { bid: bid.to_owned(), index: archives.len(), logs: packed, to };
             archives.push(Archive {
                 module: file.module,
                 device_sn: plan.device(file.module).to_owned(),
@@ -100,6 +109,7 @@ impl Upload {
                 fingerprint: fingerprint(content),
                 stage: Stage::Pull(plan.preparation),
                 finish_time: 0,
+                delivery: plan.real.map(|_| Delivery::new(job)),
             });
         }
         if archives.is_empty() {
@@ -139,23 +149,48 @@ impl Upload {
                 Stage::Pull(left) if left > passed => Stage::Pull(left - passed),
                 Stage::Pull(_) => Stage::Zip(self.preparation),
                 Stage::Zip(left) if left > passed => Stage::Zip(left - passed),
-                Stage::Zip(_) => Stage::Uploading,
+                Stage::Zip(_) if archive.is_prepared() => {
+                    archive.take_over();
+                    Stage::Uploading
+                }
+                Stage::Zip(_) => Stage::Zip(Duration::ZERO),
                 Stage::Uploading => {
                     // A radio link's rate is not flat: give or take 15 %.
-                    archive.rate = share * self.random.between(85, 115) / 100;
-                    let bytes = archive.rate.saturating_mul(millis(passed)) / 1000;
-                    archive.sent = (archive.sent + bytes).min(archive.size);
-                    match self.outcome {
-                        Outcome::Fail { code, at_percent } if archive.percent() >= at_percent => Stage::Failed(code),
-                        Outcome::Stall { at_percent } if archive.percent() >= at_percent => Stage::Stalled,
-                        _ if archive.sent == archive.size => Stage::Ok,
-                        _ => Stage::Uploading,
+                    let rate = share * self.random.between(85, 115) / 100;
+                    let end = archive.send(rate, passed);
+                    match (self.outcome, end) {
+                        (Outcome::Fail { code, at_percent }, _) if archive.percent() >= at_percent => {
+                            Stage::Failed(code)
+                        }
+                        (Outcome::Stall { at_percent }, _) if archive.percent() >= at_percent => Stage::Stalled,
+                        (_, Some(Err(code))) => Stage::Failed(code),
+                        (_, Some(Ok(()))) => Stage::Ok,
+                        (_, None) => Stage::Uploading,
                     }
                 }
                 over => over,
             };
             archive.close(now_ms);
         }
+    }
+
+    /// What is to be packed and sent from now on; each is told once.
+    pub fn jobs(&mut self) -> Vec<Job> {
+        let ready = self.archives.iter_mut().filter(|a| !matches!(a.stage, Stage::Pull(_)) && !a.stage.is_over());
+        ready.filter_map(|archive| archive.delivery.as_mut()?.job()).collect()
+    }
+
+    /// Takes note of what has happened to the archive of this number.
+    pub fn note(&mut self, index: usize, what: Happened) {
+        let archive = self.archives.get_mut(index).filter(|archive| !archive.stage.is_over());
+        if let Some(delivery) = archive.and_then(|archive| archive.delivery.as_mut()) {
+            delivery.note(what);
+        }
+    }
+
+    /// Whether the archive of this number still has a way to go.
+    pub fn is_under_way(&self, index: usize) -> bool {
+        self.archives.get(index).is_some_and(|archive| !archive.stage.is_over())
     }
 
     /// Cancels the archives of these modules; those that are over stay as they are.
@@ -197,6 +232,30 @@ impl Upload {
 }
 
 impl Archive {
+    fn is_prepared(&self) -> bool {
+        self.delivery.as_ref().is_none_or(Delivery::is_prepared)
+    }
+
+    /// A real archive has a size and a fingerprint of its own.
+    fn take_over(&mut self) {
+        if let Some((size, fingerprint)) = self.delivery.as_ref().and_then(Delivery::packed) {
+            (self.size, self.fingerprint) = (size, fingerprint.to_owned());
+        }
+    }
+
+    /// Sends at this rate, or looks how far the delivery is. How it ended, if it did: with a code if it failed.
+    fn send(&mut self, rate: u64, passed: Duration) -> Option<Result<(), i64>> {
+        if let Some(delivery) = &mut self.delivery {
+            let look = delivery.look(passed);
+            (self.sent, self.rate) = (look.sent, look.rate);
+            return look.end;
+        }
+        self.rate = rate;
+        let bytes = rate.saturating_mul(millis(passed)) / 1000;
+        self.sent = (self.sent + bytes).min(self.size);
+        (self.sent == self.size).then_some(Ok(()))
+    }
+
     fn percent(&self) -> u32 {
         let percent = (self.sent * 100).checked_div(self.size).unwrap_or(100);
         u32::try_from(percent).unwrap_or(100)
@@ -243,8 +302,8 @@ impl Archive {
     }
 }
 
-/// 32 hexadecimal digits that depend on the logs in the archive. The archive itself is never made: no
-/// object store receives it.
+/// 32 hexadecimal digits that depend on the logs in the archive, of which no more is made unless the plan wants
+/// [`RealUploads`](super::plan::RealUploads).
 fn fingerprint(content: u64) -> String {
     let mut random = Random::new(content);
     format!("{:016x}{:016x}", random.next(), random.next())
