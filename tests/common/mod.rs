@@ -19,7 +19,7 @@ mod wire;
 
 pub(crate) use answer::{Answer, Connack, decode};
 pub(crate) use broker::{Broker, other_broker};
-pub(crate) use http::{get, metric, status};
+pub(crate) use http::{Response, get, metric, post, request, status};
 pub(crate) use packet::{
     Connect, DISCONNECT, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V31, V311, VERSIONS, Version, ack,
     disconnect, frame, subscribe, unsubscribe,
