@@ -72,6 +72,31 @@ pub(super) struct ConnAck {
     pub(super) keep_alive: Option<u16>,
 }
 
+/// What a reason code says, of those with which brokers turn clients away: below 0x80 MQTT 3.1.1's, from there MQTT 5's.
+pub(super) fn reason(code: u8) -> &'static str {
+    match code {
+        0x01 | 0x84 => "unacceptable protocol version",
+        0x02 | 0x85 => "client identifier not valid",
+        0x03 | 0x88 => "server unavailable",
+        0x04 | 0x86 => "bad user name or password",
+        0x05 | 0x87 => "not authorized",
+        0x80 => "failure",
+        0x81 => "malformed packet",
+        0x82 => "protocol error",
+        0x89 => "server busy",
+        0x8a => "banned",
+        0x8b => "server shutting down",
+        0x8d => "keep-alive timeout",
+        0x8e => "session taken over",
+        0x93 => "receive maximum exceeded",
+        0x95 => "packet too large",
+        0x96 => "message rate too high",
+        0x97 => "quota exceeded",
+        0x9f => "connection rate exceeded",
+        _ => "for another reason",
+    }
+}
+
 /// CONNECT.
 pub(super) fn connect(out: &mut BytesMut, version: Version, connect: &Connect<'_>) {
     let properties = usize::from(version == Version::V5);
