@@ -24,10 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Bytes that may wait for the socket: as much as a dock in flight sends in a minute. More is withheld.
 const OUTBOX: usize = 512 * 1024;
-/// Room for what is read at once.
-const READ: usize = 16 * 1024;
-/// Room for the acknowledgement of a subscription and the like.
-const READ_SMALL: usize = 1024;
+/// Room for what is read at once: enough for acknowledgements and for a command, and at most so much for who hears
+/// everything. It grows with what comes.
+const ROOM: (usize, usize) = (4 * 1024, 256 * 1024);
 
 /// Why there is no connection, or no longer one.
 #[derive(Debug, Error)]
@@ -111,7 +110,7 @@ impl Link {
         let opened = time::timeout(PATIENCE, TcpStream::connect(address)).await;
         let socket = opened.map_err(|_| LinkError::Silent("connection"))??;
         socket.set_nodelay(true)?;
-        let mut link = Self { socket, input: BytesMut::new(), room: READ_SMALL, out: Out::new(version) };
+        let mut link = Self { socket, input: BytesMut::new(), room: ROOM.0, out: Out::new(version) };
         packet::connect(&mut link.out.buffer, version, who);
         let ack = link.first(|packet| match packet {
             Packet::ConnAck(ack) => Some(ack),
@@ -176,7 +175,7 @@ impl Link {
             Ok(0) => Err(LinkError::Closed),
             Ok(count) => {
                 if count >= self.room {
-                    self.room = (self.room * 4).min(READ * 16);
+                    self.room = (self.room * 4).min(ROOM.1);
                 }
                 Ok(())
             }
@@ -194,14 +193,14 @@ impl Link {
                 Err(error) => return Err(error.into()),
             }
         }
-        // An idle client has no use for what it needed in its last burst.
+        // To make the next one costs next to nothing beside writing it, and most clients are idle for seconds.
         self.out.buffer = BytesMut::new();
         Ok(())
     }
 
     /// Goes through what has come, and acknowledges it.
     pub(super) fn hear(&mut self, mut hear: impl FnMut(Heard<'_>, &mut Out)) -> Result<(), LinkError> {
-        let Self { input, out, .. } = self;
+        let Self { input, out, room, .. } = self;
         let mut used = 0;
         while let Some((packet, length)) = packet::decode(&input[used..], out.version)? {
             used += length;
@@ -234,7 +233,7 @@ impl Link {
             }
         }
         input.advance(used);
-        if input.is_empty() {
+        if input.is_empty() && *room == ROOM.0 {
             *input = BytesMut::new();
         }
         Ok(())

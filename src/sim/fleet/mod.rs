@@ -92,7 +92,7 @@ struct Fleet {
     run: u16,
     forms: Forms,
     book: Book,
-    /// Locked for a look-up at a time, never across an await, and never while the book or ears are.
+    /// Locked for a look-up at a time, never across an await, and never by who holds ears.
     desk: Mutex<Desk>,
 }
 
