@@ -129,6 +129,12 @@ impl Firmware {
         Some(event)
     }
 
+    /// Breaks the upload off with this code, as a restart does, and tells so.
+    pub fn break_off(&mut self, code: i64, now_ms: u64) -> Option<Event<Progress>> {
+        self.upload.as_mut()?.break_off(code, now_ms);
+        self.advance(Duration::ZERO, now_ms)
+    }
+
     fn list(&self, request: &ListRequest) -> ListReply {
         let wanted = self.plan.logs.iter().filter(|logs| request.module_list.contains(&logs.module));
         let files = wanted
@@ -269,6 +275,17 @@ mod tests {
         dock.set_outcome(Outcome::Ignore);
         assert_eq!(dock.command(&first, NOW), None);
         dock.set_outcome(Outcome::Complete);
+        assert_eq!(result(dock.command(&second, NOW)), 0);
+    }
+
+    #[test]
+    fn what_breaks_off_ends_the_upload_at_once_with_a_last_event() {
+        let mut dock = dock();
+        let (first, second) = (start(&dock, "first"), start(&dock, "second"));
+        dock.command(&first, NOW);
+        let told = dock.break_off(324_021, NOW).unwrap();
+        assert_eq!((told.data.result, told.data.output.status.as_str()), (324_021, "failed"));
+        assert_eq!(dock.break_off(324_021, NOW), None);
         assert_eq!(result(dock.command(&second, NOW)), 0);
     }
 

@@ -203,6 +203,14 @@ impl Upload {
         }
     }
 
+    /// Ends every archive that is not over with this code.
+    pub fn break_off(&mut self, code: i64, now_ms: u64) {
+        for archive in self.archives.iter_mut().filter(|archive| !archive.stage.is_over()) {
+            archive.stage = Stage::Failed(code);
+            archive.close(now_ms);
+        }
+    }
+
     /// What a `fileupload_progress` event says now.
     pub fn progress(&self) -> Progress {
         Progress {

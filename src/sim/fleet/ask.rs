@@ -192,7 +192,7 @@ mod tests {
                 .map(|event| told(&read(messages::encode(&event))).unwrap())
                 .collect();
             assert_eq!((told[0], told.last()), (Told::Percent(0), Some(&Told::Ok)));
-            assert!(told.len() > 20 && told.contains(&Told::Percent(50)) || told.len() > 20);
+            assert!(told.iter().any(|told| matches!(told, Told::Percent(40..=60))), "{told:?}");
         }
     }
 }

@@ -145,11 +145,8 @@ impl Backend {
         let topic = messages::services(&self.fleet.settings.gateway(ask.dock));
         // DJI's demo backend sends its commands at QoS 0, others at QoS 1.
         let qos = self.fleet.settings.qos.unwrap_or(if self.index.is_multiple_of(2) { 0 } else { 1 });
-        let fleet = &self.fleet;
-        let sent =
-            fleet.publish_at(qos, &topic, Stream::Command, out, message.len(), |b| b.extend_from_slice(&message));
-        if sent.is_ok() {
-            fleet.desk.lock().sent(tid, ask, &fleet.book, now);
+        if self.fleet.publish(&topic, (Stream::Command, qos), out, &message) {
+            self.fleet.desk.lock().sent(tid, ask, &self.fleet.book, now);
         }
     }
 
@@ -173,9 +170,7 @@ impl Backend {
             timestamp: now_ms(),
             gateway: None,
         });
-        // Withheld: then it is counted, and a real dock would ask again.
-        let _ =
-            self.fleet.publish(&format!("{topic}_reply"), stream, out, reply.len(), |b| b.extend_from_slice(&reply));
+        self.fleet.publish(&format!("{topic}_reply"), (stream, self.fleet.qos(stream)), out, &reply);
     }
 
     /// Whether this backend is the one to answer what only one should.

@@ -190,7 +190,9 @@ impl Dock {
         };
         let is_over = self.report_at.is_none();
         if self.fault == Some(Fault::Reboot) && event.data.result == POWER_CUT {
-            self.broken_off = Some(event);
+            // One archive has got to where the power fails, and the others fail with it.
+            self.broken_off = self.firmware.break_off(POWER_CUT, self.clock()).or(Some(event));
+            self.report_at = None;
             return;
         }
         if self.fault == Some(Fault::Late) && is_over {
@@ -234,14 +236,13 @@ impl Dock {
     fn publish_data(&self, stream: Stream, length: usize, out: &mut Out, fill: impl Fn(&mut bytes::BytesMut)) {
         let page = self.fleet.book.dock(self.index);
         let topic = &self.topics.of[stream.index()];
-        if self.fleet.publish(topic, stream, out, length, &fill).is_err() {
+        let kind = (stream, self.fleet.qos(stream));
+        if !self.fleet.publish_with(topic, kind, out, length, &fill) {
             return;
         }
         page.sent[stream.index()].fetch_add(1, Ordering::Relaxed);
         let is_event = matches!(stream, Stream::DockEvents | Stream::AircraftEvents | Stream::Progress);
-        if self.fault == Some(Fault::Duplicate)
-            && is_event
-            && self.fleet.publish(topic, stream, out, length, &fill).is_ok()
+        if self.fault == Some(Fault::Duplicate) && is_event && self.fleet.publish_with(topic, kind, out, length, &fill)
         {
             page.repeated[stream.index()].fetch_add(1, Ordering::Relaxed);
         }
@@ -293,10 +294,8 @@ impl Role for Dock {
             self.agenda.push(Later { at: now + RECOVERY, what: Message::Progress(event) });
         }
         let topology = self.firmware.topology(self.clock());
-        // Withheld from a new connection: then it is counted, and the dock is silent about itself.
-        let _ = self
-            .fleet
-            .publish(&self.topics.status, Stream::Status, out, topology.len(), |b| b.extend_from_slice(&topology));
+        let kind = (Stream::Status, self.fleet.qos(Stream::Status));
+        self.fleet.publish(&self.topics.status, kind, out, &topology);
     }
 
     fn offline(&mut self, out: &Out) {
@@ -323,11 +322,8 @@ impl Role for Dock {
         while let Some(at) = self.agenda.iter().position(|later| later.at <= now) {
             match self.agenda.remove(at).what {
                 Message::Reply(reply) => {
-                    let length = reply.len();
-                    // Withheld: then it is counted, and the command stays unanswered.
-                    let _ = self
-                        .fleet
-                        .publish(&self.topics.replies, Stream::Reply, out, length, |b| b.extend_from_slice(&reply));
+                    let kind = (Stream::Reply, self.fleet.qos(Stream::Reply));
+                    self.fleet.publish(&self.topics.replies, kind, out, &reply);
                 }
                 Message::Progress(_) if self.is_settling => {}
                 Message::Progress(event) => self.tell(event, now, out),
@@ -380,3 +376,7 @@ impl Topics {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "dock_tests.rs"]
+mod tests;

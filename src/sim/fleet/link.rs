@@ -24,10 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Bytes that may wait for the socket: as much as a dock in flight sends in a minute. More is withheld.
 const OUTBOX: usize = 512 * 1024;
-/// Room for what is read at once.
-const READ: usize = 16 * 1024;
-/// Room for the acknowledgement of a subscription and the like.
-const READ_SMALL: usize = 1024;
+/// Room for what is read at once: enough for acknowledgements and for a command, and at most so much for who hears
+/// everything. It grows with what comes.
+const ROOM: (usize, usize) = (4 * 1024, 256 * 1024);
 
 /// Why there is no connection, or no longer one.
 #[derive(Debug, Error)]
@@ -38,13 +37,13 @@ pub(super) enum LinkError {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The broker's CONNACK has a reason not to.
-    #[error("CONNACK {0:#04x}")]
+    #[error("CONNACK {0:#04x}, {why}", why = packet::reason(*.0))]
     Refused(u8),
     /// The broker refuses a subscription.
-    #[error("SUBACK {0:#04x}")]
+    #[error("SUBACK {0:#04x}, {why}", why = packet::reason(*.0))]
     Unsubscribed(u8),
     /// The broker says why it ends the connection.
-    #[error("DISCONNECT {0:#04x}")]
+    #[error("DISCONNECT {0:#04x}, {why}", why = packet::reason(*.0))]
     Disconnected(u8),
     #[error("closed by the broker")]
     Closed,
@@ -111,15 +110,7 @@ impl Link {
         let opened = time::timeout(PATIENCE, TcpStream::connect(address)).await;
         let socket = opened.map_err(|_| LinkError::Silent("connection"))??;
         socket.set_nodelay(true)?;
-        let out = Out {
-            version,
-            buffer: BytesMut::new(),
-            next_pid: 0,
-            receive_maximum: usize::from(u16::MAX),
-            in_flight: VecDeque::new(),
-            awaits_pong: false,
-        };
-        let mut link = Self { socket, input: BytesMut::new(), room: READ_SMALL, out };
+        let mut link = Self { socket, input: BytesMut::new(), room: ROOM.0, out: Out::new(version) };
         packet::connect(&mut link.out.buffer, version, who);
         let ack = link.first(|packet| match packet {
             Packet::ConnAck(ack) => Some(ack),
@@ -143,13 +134,24 @@ impl Link {
         Ok((link, ack.keep_alive.unwrap_or(who.keep_alive)))
     }
 
-    /// The next packet, which must be the one.
+    /// The next packet, which must be the one. A subscription may have messages before it is acknowledged
+    /// (MQTT-3.8.4); they were sent before this client was there, and are passed over.
     async fn first<T>(&mut self, is_it: impl Fn(Packet<'_>) -> Option<T>) -> Result<T, LinkError> {
         loop {
-            if let Some((packet, length)) = packet::decode(&self.input, self.out.version)? {
-                let found = is_it(packet).ok_or(LinkError::Unexpected("an acknowledgement"))?;
+            while let Some((packet, length)) = packet::decode(&self.input, self.out.version)? {
+                let found = match packet {
+                    Packet::Publish { acknowledge, .. } => {
+                        if let Some(pid) = acknowledge {
+                            packet::puback(&mut self.out.buffer, pid);
+                        }
+                        None
+                    }
+                    packet => Some(is_it(packet).ok_or(LinkError::Unexpected("an acknowledgement"))?),
+                };
                 self.input.advance(length);
-                return Ok(found);
+                if let Some(found) = found {
+                    return Ok(found);
+                }
             }
             self.turn().await?;
         }
@@ -173,7 +175,7 @@ impl Link {
             Ok(0) => Err(LinkError::Closed),
             Ok(count) => {
                 if count >= self.room {
-                    self.room = (self.room * 4).min(READ * 16);
+                    self.room = (self.room * 4).min(ROOM.1);
                 }
                 Ok(())
             }
@@ -191,14 +193,14 @@ impl Link {
                 Err(error) => return Err(error.into()),
             }
         }
-        // An idle client has no use for what it needed in its last burst.
+        // To make the next one costs next to nothing beside writing it, and most clients are idle for seconds.
         self.out.buffer = BytesMut::new();
         Ok(())
     }
 
     /// Goes through what has come, and acknowledges it.
     pub(super) fn hear(&mut self, mut hear: impl FnMut(Heard<'_>, &mut Out)) -> Result<(), LinkError> {
-        let Self { input, out, .. } = self;
+        let Self { input, out, room, .. } = self;
         let mut used = 0;
         while let Some((packet, length)) = packet::decode(&input[used..], out.version)? {
             used += length;
@@ -231,7 +233,7 @@ impl Link {
             }
         }
         input.advance(used);
-        if input.is_empty() {
+        if input.is_empty() && *room == ROOM.0 {
             *input = BytesMut::new();
         }
         Ok(())
@@ -252,6 +254,24 @@ impl Link {
 }
 
 impl Out {
+    pub(super) fn new(version: Version) -> Self {
+        Self {
+            version,
+            buffer: BytesMut::new(),
+            next_pid: 0,
+            receive_maximum: usize::from(u16::MAX),
+            in_flight: VecDeque::new(),
+            awaits_pong: false,
+        }
+    }
+
+    /// What waits to be written, which is then gone.
+    #[cfg(test)]
+    pub(super) fn take(&mut self) -> BytesMut {
+        self.in_flight.clear();
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Sends a message whose payload of `length` bytes `fill` writes.
     pub(super) fn publish(
         &mut self,

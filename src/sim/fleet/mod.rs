@@ -52,7 +52,7 @@ use backend::Backend;
 use book::Book;
 use desk::Desk;
 use dock::Dock;
-use link::{Out, Withheld};
+use link::Out;
 use payload::Forms;
 use stamp::Stamp;
 use stream::Stream;
@@ -92,7 +92,7 @@ struct Fleet {
     run: u16,
     forms: Forms,
     book: Book,
-    /// Locked for a look-up at a time, never across an await, and never while the book or ears are.
+    /// Locked for a look-up at a time, never across an await, and never by who holds ears.
     desk: Mutex<Desk>,
 }
 
@@ -108,6 +108,18 @@ enum Phase {
 }
 
 impl Fleet {
+    fn new(settings: Settings) -> Self {
+        Self {
+            book: Book::new(settings.docks),
+            origin: Instant::now(),
+            // By the system's clock: two runs on one broker must not take each other's messages for their own.
+            run: (super::now_ms() % u64::from(u16::MAX)) as u16,
+            forms: Forms::new(),
+            desk: Mutex::default(),
+            settings,
+        }
+    }
+
     /// The time of the run.
     fn now(&self) -> Duration {
         self.origin.elapsed()
@@ -122,38 +134,33 @@ impl Fleet {
         Stamp { run: self.run, stream: stream as u8, sender, sequence, micros }
     }
 
-    /// Publishes at the QoS that the stream has, and counts it.
-    fn publish(
-        &self,
-        topic: &str,
-        stream: Stream,
-        out: &mut Out,
-        length: usize,
-        fill: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), Withheld> {
-        let qos = self.settings.qos.unwrap_or(stream.qos());
-        self.publish_at(qos, topic, stream, out, length, fill)
+    /// The QoS that a stream has in this run.
+    fn qos(&self, stream: Stream) -> u8 {
+        self.settings.qos.unwrap_or(stream.qos())
     }
 
-    fn publish_at(
+    /// Publishes a message, and counts it. Whoever can do without knowing whether it went leaves that to the count of what
+    /// was withheld.
+    fn publish(&self, topic: &str, (stream, qos): (Stream, u8), out: &mut Out, payload: &[u8]) -> bool {
+        self.publish_with(topic, (stream, qos), out, payload.len(), |buffer| buffer.extend_from_slice(payload))
+    }
+
+    /// The same, with a payload of `length` bytes that `fill` writes in its place.
+    fn publish_with(
         &self,
-        qos: u8,
         topic: &str,
-        stream: Stream,
+        kind: (Stream, u8),
         out: &mut Out,
         length: usize,
         fill: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), Withheld> {
-        match out.publish(topic, (stream, qos), length, fill) {
-            Ok(()) => {
-                self.book.sent(stream).note(length);
-                Ok(())
-            }
-            Err(Withheld) => {
-                self.book.withheld.fetch_add(1, Ordering::Relaxed);
-                Err(Withheld)
-            }
+    ) -> bool {
+        let sent = out.publish(topic, kind, length, fill).is_ok();
+        if sent {
+            self.book.sent(kind.0).note(length);
+        } else {
+            self.book.withheld.fetch_add(1, Ordering::Relaxed);
         }
+        sent
     }
 }
 
@@ -167,15 +174,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     tell: impl Fn(&str),
 ) -> Result<Report, FleetError> {
-    let fleet = Arc::new(Fleet {
-        book: Book::new(settings.docks),
-        origin: Instant::now(),
-        // By the system's clock: two runs on one broker must not take each other's messages for their own.
-        run: (super::now_ms() % u64::from(u16::MAX)) as u16,
-        forms: Forms::new(),
-        desk: Mutex::default(),
-        settings,
-    });
+    let fleet = Arc::new(Fleet::new(settings));
     let (phase, follow) = watch::channel(Phase::Run);
     let mut stop = pin!(stop);
     let mut clients = JoinSet::new();

@@ -287,7 +287,7 @@ impl Connections {
 
 impl Data {
     fn of(fleet: &Fleet, audience: &[Arc<Mutex<Ears>>], stream: Stream, named: &mut Vec<Named>) -> Self {
-        let qos = fleet.settings.qos.unwrap_or(stream.qos());
+        let qos = fleet.qos(stream);
         let listeners = audience.len() as u64;
         let count = |counts: fn(&Page) -> &[std::sync::atomic::AtomicU32; Stream::DATA], dock| {
             u64::from(counts(fleet.book.dock(dock))[stream.index()].load(Ordering::Relaxed))

@@ -4,8 +4,6 @@
 //! But a tid is a text that the sender makes up and everybody else only repeats, so that is where the mark is: 128
 //! bits in the shape of a UUID, as every tid has in DJI's samples. A reply repeats it, too, which times commands.
 
-use std::fmt::Write as _;
-
 use memchr::memmem;
 
 /// Who sent what, as which message of its kind, and when.
@@ -53,12 +51,7 @@ impl Stamp {
 
     /// As a UUID, for the fields of a message.
     pub(super) fn to_text(self) -> String {
-        let mut text = String::with_capacity(TEXT);
-        for byte in self.text() {
-            // Writing to a String cannot fail.
-            let _ = text.write_char(char::from(byte));
-        }
-        text
+        self.text().into_iter().map(char::from).collect()
     }
 
     /// Reads it back.
