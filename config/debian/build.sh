@@ -16,4 +16,8 @@ mkdir -p "$made"
 "$release/dockgate" completions zsh >"$made/_dockgate"
 "$release/dockgate" completions fish >"$made/dockgate.fish"
 "$release/dockgate" man "$made/man"
-[ "${1:-}" = --files-only ] || cargo deb --locked --no-build "$@"
+gzip -9n "$made"/man/*.1
+if [ "${1:-}" != --files-only ]; then
+    # Four fifths of the binary are for debuggers.
+    cargo deb --locked --no-build --strip "$@"
+fi

@@ -33,7 +33,7 @@ fn everything_that_is_packaged_exists_or_is_made_by_the_script() {
         let is_there = if source == "target/release/dockgate" {
             true
         } else if let Some(made) = source.strip_prefix("target/release/packaging/") {
-            script.contains(&format!("\"$made/{}\"", made.trim_end_matches("/*.1")))
+            script.contains(&format!("\"$made/{}\"", made.trim_end_matches("/*.1.gz")))
         } else if let Some((folder, end)) = source.split_once('*') {
             let files = std::fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().file_name());
             files.filter(|name| name.to_string_lossy().ends_with(end)).count() > 0
