@@ -124,8 +124,9 @@ async fn what_comes_in_the_way_is_said_with_the_remedy() {
     assert_problem(&post(broker.http, &of(&plan, "uploads"), &everything(&plan)), 409, "[object_store]");
     // Somebody is subscribed, and says nothing.
     let topic = messages::services(&plan.gateway);
-    let silent = super::common::Wire::subscriber(broker.mqtt, &plan.gateway, &[(&topic, 1)]);
+    let mut silent = super::common::Wire::subscriber(broker.mqtt, &plan.gateway, &[(&topic, 1)]);
     assert_problem(&post(broker.http, &cancel, &json!({})), 504, "did not answer fileupload_update within 300ms");
+    silent.expect_publish();
     silent.leave();
     assert_problem(&post(broker.http, &cancel, &json!({})), 503, "is not connected");
     for (path, body, words) in [
