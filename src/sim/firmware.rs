@@ -84,22 +84,6 @@ impl Firmware {
         }
     }
 
-    /// Sees to it that what is to be sent is sent, and that nothing else is.
-    pub fn settle(&mut self, transfers: &mut Transfers) {
-        if let Some(upload) = &mut self.upload {
-            transfers.begin(upload.jobs());
-        }
-        let upload = self.upload.as_ref();
-        transfers.keep(|bid, index| upload.is_some_and(|upload| upload.bid() == bid && upload.is_under_way(index)));
-    }
-
-    /// Takes note of how far a transfer is. What is about an upload that is over comes too late.
-    pub fn note(&mut self, news: News) {
-        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.bid() == news.bid) {
-            upload.note(news.index, news.what);
-        }
-    }
-
     /// Lets `passed` go by and tells how far the upload is. The last event of an upload has its end.
     pub fn advance(&mut self, passed: Duration, now_ms: u64) -> Option<Vec<u8>> {
         let upload = self.upload.as_mut()?;
@@ -142,6 +126,22 @@ impl Firmware {
                 0
             }
             Err(code) => code,
+        }
+    }
+
+    /// Sees to it that what is to be sent is sent, and that nothing else is.
+    pub fn settle(&mut self, transfers: &mut Transfers) {
+        if let Some(upload) = &mut self.upload {
+            transfers.begin(upload.jobs());
+        }
+        let upload = self.upload.as_ref();
+        transfers.keep(|bid, index| upload.is_some_and(|upload| upload.bid() == bid && upload.is_under_way(index)));
+    }
+
+    /// Takes note of how far a transfer is. What is about an upload that is over comes too late.
+    pub fn note(&mut self, news: News) {
+        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.bid() == news.bid) {
+            upload.note(news.index, news.what);
         }
     }
 

@@ -6,9 +6,10 @@
 //!
 //! - [`messages`]: topics, envelopes and the remote log's messages, keys in the order recorded from docks.
 //! - [`plan`]: what a simulated dock holds and how its uploads go, from a seed.
+//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, where a
+//!   plan wants it.
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
-//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, for a plan that wants them.
 //! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
 
 pub mod archive;

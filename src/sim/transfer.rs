@@ -1,7 +1,9 @@
-//! The transfer of a dock's archives into an object store: a thread each, which packs, signs and sends, and says how far it is.
+//! The transfer of a dock's archives into an object store: a thread each, which packs, signs and sends, and says how
+//! far it is.
 //!
-//! The upload itself ([`super::upload`]) knows nothing of threads or the network. It hands out a [`Job`] for each archive and
-//! is told [`News`] of it; [`Transfers`] carries the one and the other, and breaks off what is no longer wanted.
+//! The upload itself ([`super::upload`]) knows nothing of threads or the network. It hands out a [`Job`] for each
+//! archive and is told [`News`] of it; [`Transfers`] carries the one and the other, and breaks off what is no longer
+//! wanted.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -225,6 +227,7 @@ impl Thread {
     fn client(&self, size: u64) -> Agent {
         Agent::config_builder()
             .tls_config(object_store::tls())
+            .proxy(None)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
