@@ -220,7 +220,10 @@ impl Thread {
             return Ok(());
         }
         let said = response.body_mut().with_config().limit(4096).lossy_utf8(true).read_to_string().unwrap_or_default();
-        Err(format!("status {status}: {said:?}"))
+        // Some stores repeat the key's name and what was signed, which are nobody's business.
+        let code =
+            said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map_or("", |(code, _)| code);
+        Err(format!("status {status} {code:?}"))
     }
 
     /// A client for one archive, which may take four times as long as the uplink needs if both are busy.
