@@ -136,13 +136,13 @@ fn a_key_that_is_none_of_the_stores_uploads_is_not_asked_for() {
 
 #[test]
 fn a_file_of_keys_that_cannot_be_used_is_told_with_the_other_files() {
-    let mut settings = dockgate::config::Settings::default();
-    settings.object_store = ObjectStoreSettings {
+    let object_store = ObjectStoreSettings {
         access_key_id: None,
         secret_access_key: None,
         credentials_file: Some("/nowhere/s3-keys".into()),
         ..at("http://127.0.0.1:1")
     };
+    let settings = dockgate::config::Settings { object_store, ..Default::default() };
     let flaws = dockgate::files::Files::open(&settings).unwrap_err();
     assert_eq!(flaws.len(), 1, "{flaws:?}");
     assert_says(
