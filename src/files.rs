@@ -3,6 +3,7 @@
 
 use crate::access::{Access, Door, Flaw};
 use crate::config::Settings;
+use crate::http::Guard;
 use crate::mqtt::Broker;
 use crate::mqtt::listener::Entrance;
 use crate::mqtt::transport::crowd::Crowd;
@@ -16,6 +17,8 @@ pub struct Files {
     pub(crate) access: Arc<Access>,
     /// One a listener, in their order.
     pub(crate) entrances: Vec<Arc<Entrance>>,
+    /// Who may come in through HTTP.
+    pub(crate) guard: Arc<Guard>,
     /// Everybody who will come through any of them.
     pub(crate) crowd: Arc<Crowd>,
     /// Where docks upload their logs, if the settings have it. Its keys are in a file.
@@ -46,22 +49,16 @@ impl Files {
         let object_store =
             settings.object_store.provider.map(|_| ObjectStore::open(&settings.object_store)).transpose();
         let object_store = object_store.map_err(|error| flaws.push(of_object_store(&error))).ok().flatten();
-        match Access::open(settings.access.sources()) {
-            Ok(access) if flaws.is_empty() => {
+        let guard = Guard::open(settings.http.token_file.as_deref(), &settings.http.hosts);
+        let guard = guard.map_err(|flaw| flaws.push(flaw)).ok();
+        let access = Access::open(settings.access.sources()).map_err(|wrong| flaws.extend(wrong)).ok();
+        match (access, guard) {
+            (Some(access), Some(guard)) if flaws.is_empty() => {
                 warnings.extend(access.warnings());
-                Ok(Self {
-                    access: Arc::new(access),
-                    entrances,
-                    crowd,
-                    object_store: object_store.map(Arc::new),
-                    warnings,
-                })
+                let (access, guard, object_store) = (Arc::new(access), Arc::new(guard), object_store.map(Arc::new));
+                Ok(Self { access, entrances, guard, crowd, object_store, warnings })
             }
-            Ok(_) => Err(flaws),
-            Err(wrong) => {
-                flaws.extend(wrong);
-                Err(flaws)
-            }
+            _ => Err(flaws),
         }
     }
 }
@@ -80,6 +77,7 @@ fn of_object_store(error: &OpenError) -> Flaw {
 pub struct Reloader {
     broker: Arc<Broker>,
     access: Arc<Access>,
+    guard: Arc<Guard>,
     /// Each with the address that it is bound to.
     entrances: Arc<[(SocketAddr, Arc<Entrance>)]>,
 }
@@ -88,9 +86,10 @@ impl Reloader {
     pub(crate) fn new(
         broker: Arc<Broker>,
         access: Arc<Access>,
+        guard: Arc<Guard>,
         entrances: impl IntoIterator<Item = (SocketAddr, Arc<Entrance>)>,
     ) -> Self {
-        Self { broker, access, entrances: entrances.into_iter().collect() }
+        Self { broker, access, guard, entrances: entrances.into_iter().collect() }
     }
 
     /// Reads them, and checks every session by the new rules. A file that cannot be used changes nothing, and the log says
@@ -108,6 +107,11 @@ impl Reloader {
                     report(&flaws, &format!("the old certificate and key of the listener on {address} stay in force"));
                 }
             }
+        }
+        match self.guard.reload() {
+            Ok(true) => tracing::info!("the token of the HTTP listener is read again"),
+            Ok(false) => {}
+            Err(flaw) => report(&[flaw], "the old token of the HTTP listener stays in force"),
         }
         match self.access.reload() {
             Ok(()) => {

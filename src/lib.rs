@@ -10,7 +10,8 @@
 //! - [`ledger`]: the uploads: state machine, rules, history.
 //! - [`route`]: from a topic to its subscribers, directly or through rumqttd.
 //! - [`store`]: what must survive a restart. [`object_store`]: credentials for what docks upload.
-//! - [`http`]: `/metrics`, health and the read-only API. [`metrics`]: every metric, defined once.
+//! - [`http`]: `/metrics`, health, the API and the page. [`retrieval`]: what the operator has docks do. [`operator`]: the same
+//!   on the terminal. [`metrics`]: every metric, defined once. [`feed`]: which gateways have changed, for those who watch.
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together;
 //!   [`supervisor`]: what systemd is told.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
@@ -20,6 +21,7 @@
 pub mod access;
 pub mod clock;
 pub mod config;
+pub mod feed;
 pub mod files;
 pub mod hook;
 pub mod http;
@@ -30,6 +32,8 @@ pub mod message;
 pub mod metrics;
 pub mod mqtt;
 pub mod object_store;
+pub mod operator;
+pub mod retrieval;
 pub mod route;
 pub mod secret;
 pub mod server;

@@ -3,7 +3,11 @@
 //! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
 //! could not do what it is for, 2 if the command line or the settings are wrong.
 
+mod health_command;
+mod logs;
+mod pages;
 mod passwd;
+mod simulate;
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -30,7 +34,7 @@ const SIGXFSZ: i32 = 25;
 /// Exit code for settings that cannot be used; clap uses the same for the command line.
 const WRONG_SETTINGS: u8 = 2;
 /// What shells report for a process that SIGINT has ended (128 + 2).
-const INTERRUPTED: i32 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// An MQTT broker for fleets of DJI docks that guards the remote log upload.
 #[derive(Debug, Parser)]
@@ -60,11 +64,22 @@ enum Command {
     },
     /// Show an upload, a refused second one and a cancel, with a broker, a dock and a backend of its own.
     Demo,
+    /// Fetch a dock's logs through a broker that runs.
+    #[command(subcommand)]
+    Logs(logs::Command),
+    /// Load a broker, this or any other, with simulated docks and backends, and say what it lost and how late it was.
+    Simulate(simulate::Arguments),
     /// Look into what the broker keeps over a restart. Not while it runs.
     #[command(subcommand)]
     Store(StoreCommand),
     /// Set a user's password in a password file, or delete the user.
     Passwd(passwd::Arguments),
+    /// Ask a running broker whether it is ready.
+    Health(health_command::Arguments),
+    /// Print what a shell needs to complete this command line.
+    Completions(pages::Completions),
+    /// Print the manual page, or write those of all commands to a folder.
+    Man(pages::Man),
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +106,12 @@ fn main() -> ExitCode {
     };
     let file = match command {
         Command::Demo => return finish(demo()),
+        Command::Simulate(arguments) => return simulate::run(arguments),
         Command::Passwd(arguments) => return passwd::run(&arguments),
+        Command::Logs(command) => return logs::run(command),
+        Command::Health(arguments) => return health_command::run(&arguments),
+        Command::Completions(arguments) => return finish(pages::completions(&arguments)),
+        Command::Man(arguments) => return finish(pages::man(&arguments)),
         Command::ImportMosquitto { file } => return finish(import_mosquitto(&file)),
         Command::Serve(ref file)
         | Command::Check(ref file)
@@ -238,7 +258,7 @@ async fn reload_at(mut signal: Signal, reloader: Reloader) {
 
 async fn exit_at(mut signal: Signal) {
     signal.recv().await;
-    std::process::exit(INTERRUPTED);
+    std::process::exit(INTERRUPTED.into());
 }
 
 fn check(loaded: &Loaded, files: &Files) -> anyhow::Result<()> {
@@ -258,7 +278,8 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
         line(format_args!("{protocol} {bind}: reached by {whom}{proxy}, {guard}"));
     }
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
-    line(format_args!("http {bind}: reached by {whom}, without a password"));
+    let token = if settings.http.token_file.is_some() { "with a token" } else { "without a password" };
+    line(format_args!("http {bind}: reached by {whom}, {token}"));
     let policy = match settings.uploads.policy {
         Policy::Enforce => "a second start is refused",
         Policy::Observe => "a second start is let through and counted",

@@ -8,12 +8,13 @@ use crate::clock::Clock;
 use crate::config::{Persistence, Settings};
 use crate::files::{Files, Reloader, warn_of};
 use crate::hook::{DigestKey, Hook};
-use crate::http::{self, Health, HttpServer, HttpState, Reason};
+use crate::http::{self, Guard, Health, HttpServer, HttpState, Reason};
 use crate::ledger::{Journal, Ledger, Now, Records};
 use crate::metrics::Metrics;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
 use crate::mqtt::{Broker, Restored};
+use crate::retrieval::Retrieval;
 use crate::route::Route;
 use crate::store::{self, OpenError, Options, Saved, Store};
 use crate::watchdog::{self, Watchdog};
@@ -93,6 +94,7 @@ pub struct Server {
     hook: Hook,
     health: Arc<Health>,
     access: Arc<Access>,
+    guard: Arc<Guard>,
     crowd: Arc<Crowd>,
     listeners: Vec<TcpListener>,
     entrances: Vec<Arc<Entrance>>,
@@ -101,6 +103,7 @@ pub struct Server {
     http: HttpServer,
     route: Arc<Route>,
     store: Arc<Store>,
+    sys_interval: Duration,
 }
 
 impl Server {
@@ -110,7 +113,7 @@ impl Server {
     /// [`StartError`] says what could not be had and which setting to change.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let Files { access, entrances, crowd, warnings, object_store: _ } =
+        let Files { access, entrances, guard, crowd, warnings, object_store } =
             Files::open(&settings).map_err(StartError::Files)?;
         warn_of(&warnings);
         let metrics = Arc::new(Metrics::new());
@@ -120,14 +123,6 @@ impl Server {
         let (store, saved) = open_store(&settings, metrics.clone()).await?;
         let Saved { sessions, retained, gateways, ended, digest_key } = saved;
         let ledger = Arc::new(open_ledger(&settings, &store, Records { gateways, ended }, Now(clock.now_ms())));
-        let state = HttpState {
-            metrics: metrics.clone(),
-            ledger: ledger.clone(),
-            health: health.clone(),
-            clock: Arc::new(move || Now(clock.now_ms())),
-        };
-        let http = http::spawn(http_listener, state).map_err(StartError::Http)?;
-
         let lanes = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4));
         let route = Route::start(lanes)?;
         let key = digest_key.map_or_else(DigestKey::random, DigestKey::from);
@@ -147,12 +142,23 @@ impl Server {
             tracing::info!(sessions, subscriptions, messages, retained, "what was there before is there again");
         }
         let hook = hook();
+        let state = HttpState {
+            metrics,
+            ledger: ledger.clone(),
+            health: health.clone(),
+            clock: Arc::new(move || Now(clock.now_ms())),
+            started: Now(clock.now_ms()),
+            retrieval: Arc::new(Retrieval::new(broker.clone(), ledger.clone(), object_store)),
+            guard: guard.clone(),
+        };
+        let http = http::spawn(http_listener, state).map_err(StartError::Http)?;
         Ok(Self {
             broker,
             ledger,
             hook,
             health,
             access,
+            guard,
             crowd,
             listeners,
             entrances,
@@ -161,6 +167,7 @@ impl Server {
             http,
             route,
             store,
+            sys_interval: settings.sys_interval,
         })
     }
 
@@ -168,7 +175,7 @@ impl Server {
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         let entrances = self.mqtt_addresses.iter().copied().zip(self.entrances.iter().cloned());
-        Reloader::new(self.broker.clone(), self.access.clone(), entrances)
+        Reloader::new(self.broker.clone(), self.access.clone(), self.guard.clone(), entrances)
     }
 
     /// Where MQTT clients connect, in the order of the settings.
@@ -197,6 +204,7 @@ impl Server {
             self.health.clone(),
         ));
         let deadlines = tokio::spawn(self.broker.clone().run_deadlines());
+        let sys = (!self.sys_interval.is_zero()).then(|| tokio::spawn(self.broker.clone().run_sys(self.sys_interval)));
         let watchdog = Watchdog::start(self.route, self.broker.metrics.clone(), self.health.clone());
         self.health.ready(Reason::Starting);
         let entrances = self.listeners.into_iter().zip(self.entrances).zip(&self.mqtt_addresses);
@@ -235,6 +243,9 @@ impl Server {
         }
         housekeeping.abort();
         deadlines.abort();
+        if let Some(sys) = sys {
+            sys.abort();
+        }
         self.ledger.flush(self.broker.now());
         close(self.store).await;
         self.http.stop();

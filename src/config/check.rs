@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::explain::shorten;
 use super::flaw::{Flaw, Flaws};
 use super::problem::{Place, SettingsError};
-use super::{Limits, Settings, listeners, object_store, size};
+use super::{Http, Limits, Settings, is_local, listeners, object_store, size};
 use crate::logging;
 
 /// The largest packet that MQTT's length field can say (MQTT-1.5.5: four bytes of seven bits).
@@ -36,6 +36,8 @@ pub(super) fn flaws(settings: &Settings) -> Vec<Flaw> {
         found.push("data_dir", "\"\"", "this names no folder", remedy);
     }
     listeners::flaws(settings, &mut found);
+    http(settings, &mut found);
+    sys(settings, &mut found);
     access(settings, &mut found);
     uploads(settings, &mut found);
     object_store::flaws(&settings.object_store, &mut found);
@@ -45,6 +47,33 @@ pub(super) fn flaws(settings: &Settings) -> Vec<Flaw> {
     of_listeners(settings, &mut found);
     log(settings, &mut found);
     found.into_vec()
+}
+
+fn sys(settings: &Settings, found: &mut Flaws) {
+    if !settings.sys_interval.is_zero() {
+        found.duration("sys_interval", settings.sys_interval, Duration::from_secs(1)..=HOUR);
+    }
+}
+
+fn http(settings: &Settings, found: &mut Flaws) {
+    let Http { bind, token_file, hosts } = &settings.http;
+    if token_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        found.push("http.token_file", "\"\"", "this names no file", "give its path, or leave it out");
+    }
+    if !is_local(*bind) && token_file.is_none() {
+        found.push(
+            "http.bind",
+            bind,
+            "other machines reach this listener, and nothing says who may cancel uploads on it",
+            "give http.token_file, or bind to 127.0.0.1",
+        );
+    }
+    for (index, host) in hosts.iter().enumerate() {
+        if host.is_empty() || host.contains(['/', ':', ' ', '*']) {
+            let remedy = "give a name alone, such as \"docks.example.org\"";
+            found.push(&format!("http.hosts[{index}]"), format!("{host:?}"), "this is no host name", remedy);
+        }
+    }
 }
 
 fn access(settings: &Settings, found: &mut Flaws) {

@@ -34,6 +34,9 @@ pub struct Settings {
     pub persistence: Persistence,
     /// How much of everything one client, or all of them, may take.
     pub limits: Limits,
+    /// How often the topics under `$SYS/broker/` are published; 0 is never.
+    #[serde(with = "humantime_serde")]
+    pub sys_interval: Duration,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -42,7 +45,9 @@ impl Settings {
     /// Every path, under the name of its setting.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = (String, &mut PathBuf)> {
         let Access { password_file, acl_file, .. } = &mut self.access;
-        let access = [("access.password_file", password_file), ("access.acl_file", acl_file)];
+        let token = &mut self.http.token_file;
+        let access =
+            [("access.password_file", password_file), ("access.acl_file", acl_file), ("http.token_file", token)];
         let listeners = self.listeners.iter_mut().enumerate().flat_map(|(index, listener)| {
             let Listener { tls_cert, tls_key, client_ca, .. } = listener;
             [("tls_cert", tls_cert), ("tls_key", tls_key), ("client_ca", client_ca)]
@@ -67,6 +72,7 @@ impl Default for Settings {
             object_store: ObjectStoreSettings::default(),
             persistence: Persistence::default(),
             limits: Limits::default(),
+            sys_interval: Duration::from_secs(10),
             log: Log::default(),
         }
     }
@@ -222,11 +228,17 @@ impl ListenerLimits {
 pub struct Http {
     /// Address and port; port 0 takes any free one.
     pub bind: SocketAddr,
+    /// A file with the bearer token that everything but health asks for; read again on SIGHUP. A listener that others can
+    /// reach is refused without one.
+    pub token_file: Option<PathBuf>,
+    /// Names under which a proxy in front of it asks for it. Without a token, others than `localhost` and addresses are
+    /// refused, lest a web page make one up that means this machine.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 9641)) }
+        Self { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 9641)), token_file: None, hosts: Vec::new() }
     }
 }
 

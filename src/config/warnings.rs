@@ -24,8 +24,8 @@ pub(super) fn of(settings: &Settings) -> Vec<Flaw> {
         found.push(
             "http.bind",
             settings.http.bind,
-            "whoever reaches it reads metrics and uploads without a password",
-            "bind to 127.0.0.1, or let only a proxy that asks for one reach it",
+            "others reach it unencrypted: who is on the way reads the token",
+            "bind to 127.0.0.1, and have a proxy in front of it that encrypts",
         );
     }
     access(settings, &mut found);

@@ -17,6 +17,7 @@
 //! What no parser should accept (comments, single quotes, trailing commas, UTF-16, more than 4 MiB)
 //! is forwarded unread.
 
+mod awaited;
 mod digest;
 mod lenient;
 mod message;
@@ -35,6 +36,7 @@ use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 
+pub use awaited::{Awaited, Expected};
 pub use digest::DigestKey;
 pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
@@ -110,6 +112,7 @@ pub struct Hook {
     observer: Arc<dyn Observer>,
     /// Tells retries from other starts.
     key: DigestKey,
+    awaited: Arc<Awaited>,
     failures: RateLimit,
 }
 
@@ -118,7 +121,13 @@ impl Hook {
     /// is the same as before: a ledger that outlives the process needs a key that does, too.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>, key: DigestKey) -> Self {
-        Hook { ledger, observer, key, failures: RateLimit::per_second(5) }
+        Hook { ledger, observer, key, awaited: Arc::default(), failures: RateLimit::per_second(5) }
+    }
+
+    /// Who waits for what docks answer.
+    #[must_use]
+    pub fn awaited(&self) -> &Arc<Awaited> {
+        &self.awaited
     }
 
     /// The topic, if publishes on it have to be inspected. Asked for every publish.
@@ -164,6 +173,13 @@ impl Hook {
         }
     }
 
+    /// Frees the slots of a gateway: see [`Ledger::release`].
+    pub fn release(&self, gateway: &str, id: Option<u64>, now: Now) -> Effects {
+        let effects = self.ledger.release(gateway, id, now);
+        effects.observations.iter().for_each(|observation| self.observer.observe(observation));
+        effects
+    }
+
     fn judge(
         &self,
         publisher: &Publisher<'_>,
@@ -207,6 +223,7 @@ impl Hook {
             return Verdict::Forward.into();
         };
         let effects = self.tell(topic.gateway, &event, now);
+        self.awaited.settle(topic.gateway, &event);
         let verdict = match (effects.refused, effects.forward_until) {
             (Some(conflict), _) => Verdict::Refuse(Box::new(Refusal::new(topic.gateway, envelope, &conflict, now))),
             (None, Some(until)) => Verdict::ForwardUntil(until),

@@ -32,10 +32,10 @@ impl Answers {
     pub(super) async fn room(&self) -> Result<OwnedSemaphorePermit, Problem> {
         match timeout(PATIENCE, self.0.clone().acquire_owned()).await {
             Ok(Ok(room)) => Ok(room),
-            _ => Err(Problem {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                detail: format!("{MAX_ANSWERS} other answers are being read; ask again in a few seconds"),
-            }),
+            _ => Err(Problem::of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{MAX_ANSWERS} other answers are being read; ask again in a few seconds"),
+            )),
         }
     }
 

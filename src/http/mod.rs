@@ -1,13 +1,16 @@
-//! What people and monitors see: `/metrics`, `/healthz`, `/readyz` and the read-only API, over HTTP/1.1.
+//! What people and monitors see: `/metrics`, `/healthz`, `/readyz`, the API and the page, over HTTP/1.1.
 //!
-//! `server` owns the thread, the sockets and their limits; `health` the readiness; `problem` how errors look; `api`
-//! the ledger as JSON, `body` the bound on its answers; this file the other routes. No route changes
-//! anything, none asks who is there: the listener belongs on loopback or behind a proxy.
+//! `server` owns the thread, the sockets and their limits; `guard` who may come in; `health` the readiness; `problem` how
+//! errors look; `api` the ledger as JSON and what docks can be asked for, `body` the bound on its answers, `sampler` the
+//! rates in it; `page` the page, which shows and does nothing that the API cannot; this file the other routes.
 
 mod api;
 mod body;
+mod guard;
 mod health;
+mod page;
 mod problem;
+mod sampler;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -21,11 +24,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, extract, middleware};
 
+pub use self::guard::Guard;
 pub use self::health::{Health, Reason};
 use self::problem::{Problem, quoted};
+use self::sampler::Sampler;
 pub use self::server::HttpServer;
 use crate::ledger::{Ledger, Now, State};
 use crate::metrics::Metrics;
+use crate::retrieval::Retrieval;
 
 /// The time that the ledger's ages are measured at.
 pub type LedgerClock = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -41,6 +47,12 @@ pub struct HttpState {
     pub health: Arc<Health>,
     /// The clock that the ledger is told the time from.
     pub clock: LedgerClock,
+    /// When the broker started.
+    pub started: Now,
+    /// For what docks can be asked for, and which of them are connected.
+    pub retrieval: Arc<Retrieval>,
+    /// Who may come in.
+    pub guard: Arc<Guard>,
 }
 
 impl std::fmt::Debug for HttpState {
@@ -54,30 +66,22 @@ impl std::fmt::Debug for HttpState {
 /// # Errors
 /// When the listener, the thread or its runtime cannot be set up.
 pub fn spawn(listener: TcpListener, state: HttpState) -> io::Result<HttpServer> {
-    server::spawn(listener, router(state))
+    let sampler = Arc::new(Sampler::new(state.metrics.clone(), state.clock.clone()));
+    server::spawn(listener, router(state, sampler.clone()), sampler.run())
 }
 
-const INDEX: &str = "\
-dockgate
-
-GET /healthz                   200 while the process lives
-GET /readyz                    200 when ready for clients, else 503 and why
-GET /metrics                   Prometheus text format
-GET /api/v1/uploads            ?state=running|ended|all &gateway=SN &limit=1..1000 &before=NEXT
-GET /api/v1/gateways           ?limit=1..1000 &after=NEXT
-GET /api/v1/gateways/{sn}      one gateway with its history and its listed files
-";
-
-fn router(state: HttpState) -> Router {
+fn router(state: HttpState, sampler: Arc<Sampler>) -> Router {
+    let guard = (state.guard.clone(), state.metrics.clone());
     Router::new()
-        .route("/", get(async || INDEX))
+        .route("/", get(page::page))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .merge(api::routes(state.clone()))
+        .merge(api::routes(state.clone(), sampler))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::map_response(guard))
+        .layer(middleware::from_fn_with_state(guard, guard::admit))
+        .layer(middleware::map_response(seal))
         .with_state(state)
 }
 
@@ -103,18 +107,20 @@ async fn metrics(extract::State(state): extract::State<HttpState>) -> Result<Res
 }
 
 async fn unknown_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is no {}; GET / lists what there is", quoted(uri.path())))
+    Problem::not_found(format!("there is no {}; GET /api/openapi.json describes what there is", quoted(uri.path())))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        detail: format!("{} does not take {}; use GET", quoted(uri.path()), quoted(method.as_str())),
-    }
+    let detail = format!(
+        "{} does not take {}; the answer's Allow says what it takes",
+        quoted(uri.path()),
+        quoted(method.as_str())
+    );
+    Problem::of(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 /// Every answer is a snapshot, and is what its content type says.
-async fn guard(mut response: Response) -> Response {
+async fn seal(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -3,6 +3,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::ledger::codes;
 
 /// An answer that says what is wrong and what would be right.
 ///
@@ -12,13 +15,31 @@ pub(super) struct Problem {
     pub(super) status: StatusCode,
     /// Names the parameter or the path and the remedy.
     pub(super) detail: String,
+    /// A result code of the Cloud API that it is about, and what that means.
+    pub(super) code: Option<i64>,
+    /// The upload that is in the way.
+    pub(super) upload: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// An error, as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// The phrase of the status.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// What is wrong, and what would be right.
     detail: &'a str,
+    /// A result code of the Cloud API that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<i64>,
+    /// What that code means, as published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meaning: Option<&'static str>,
+    /// The upload that is in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload: Option<u64>,
 }
 
 /// What of a client's own text is repeated to it, so that an answer has a bounded size.
@@ -34,16 +55,20 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 impl Problem {
+    pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), code: None, upload: None }
+    }
+
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, detail: detail.into() }
+        Self::of(StatusCode::BAD_REQUEST, detail)
     }
 
     pub(super) fn internal(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: detail.into() }
+        Self::of(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, detail: detail.into() }
+        Self::of(StatusCode::NOT_FOUND, detail)
     }
 }
 
@@ -53,8 +78,11 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
+            code: self.code,
+            meaning: self.code.and_then(codes::meaning),
+            upload: self.upload,
         };
-        let body = serde_json::to_vec(&document).expect("two strings and a number always make JSON");
+        let body = serde_json::to_vec(&document).expect("strings and numbers always make JSON");
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         (self.status, [kind], body).into_response()
     }

@@ -7,11 +7,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,6 +36,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 const READERS: usize = 2;
 /// After this a connection finishes its request and closes, so that a reader that takes nothing goes too.
 const MAX_AGE: Duration = Duration::from_secs(60);
+/// The same for one on which a stream is read; who reads it opens another.
+const MAX_STREAM_AGE: Duration = Duration::from_secs(60 * 60);
 /// For the request that is under way when a connection is too old.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same when the server stops; [`STOP_TIMEOUT`] must hold it.
@@ -83,8 +86,12 @@ impl Drop for HttpServer {
     }
 }
 
-/// Serves `router` on `listener` from a new thread.
-pub(super) fn spawn(listener: StdListener, router: Router) -> io::Result<HttpServer> {
+/// Serves `router` on `listener` from a new thread, and does `beside` there.
+pub(super) fn spawn(
+    listener: StdListener,
+    router: Router,
+    beside: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<HttpServer> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
@@ -107,6 +114,7 @@ pub(super) fn spawn(listener: StdListener, router: Router) -> io::Result<HttpSer
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let _ = started.send(Ok(()));
+                    tokio::spawn(beside);
                     serve(listener, router, stopped).await;
                 }
                 Err(error) => drop(started.send(Err(error))),
@@ -191,18 +199,37 @@ impl Open {
     }
 }
 
+/// Whether a connection carries a stream, which lasts longer than an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Life(Arc<AtomicBool>);
+
+impl Life {
+    /// From now on it does.
+    pub(super) fn streams(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    async fn is_over(&self) {
+        sleep(MAX_AGE).await;
+        if self.0.load(Relaxed) {
+            sleep(MAX_STREAM_AGE - MAX_AGE).await;
+        }
+    }
+}
+
 /// Serves one connection until it closes, is too old, or the server stops.
 async fn connection(stream: TcpStream, http: http1::Builder, router: Router, stop: CancellationToken) {
     // A failure costs latency or a larger buffer at most.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
-    let service = TowerToHyperService::new(router);
+    let life = Life::default();
+    let service = TowerToHyperService::new(router.layer(Extension(life.clone())));
     let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let grace = tokio::select! {
         // An error is the client's (it closed, it was too slow, it spoke no HTTP) and hyper has answered it.
         _ = serving.as_mut() => return,
         () = stop.cancelled() => DRAIN_TIMEOUT,
-        () = sleep(MAX_AGE) => FINISH_TIMEOUT,
+        () = life.is_over() => FINISH_TIMEOUT,
     };
     serving.as_mut().graceful_shutdown();
     let _ = timeout(grace, serving).await;

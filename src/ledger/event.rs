@@ -110,7 +110,7 @@ pub struct ListedModule<'a> {
 }
 
 /// A file that a dock offers to upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ListedFile {
     /// Which power cycle it is from.
     pub boot_index: Option<i64>,

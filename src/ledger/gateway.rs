@@ -49,6 +49,8 @@ pub(crate) const MAX_LISTED_FILES: u64 = 500_000;
 const MAX_ENDED_ALIASES: usize = 8;
 /// Modules whose list is remembered.
 const MAX_LISTED: usize = 4;
+/// Refused starts remembered.
+pub(crate) const MAX_REFUSALS: usize = 10;
 
 /// An upload that has ended.
 #[derive(Debug, Clone)]
@@ -90,6 +92,22 @@ pub(crate) struct Listed {
     pub(crate) at: Now,
 }
 
+/// A start that found its slot taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RefusedStart {
+    pub(crate) at: Now,
+    /// Who sent it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) client: Box<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) bid: Box<str>,
+    /// The state of the upload that had the slot.
+    pub(crate) state: State,
+    /// `Policy::Observe` let it through.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) let_through: bool,
+}
+
 /// All that is known of one gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -104,6 +122,8 @@ pub(crate) struct Gateway {
     /// Names of starts that `Policy::Observe` let through since the last start that took a slot.
     pub(crate) let_through: VecDeque<Box<str>>,
     pub(crate) refused: u64,
+    /// The last starts that were refused, or would have been, oldest first.
+    pub(crate) refusals: VecDeque<RefusedStart>,
     /// The last message about it.
     pub(crate) touched: Now,
     /// The client that last spoke as this gateway, unless its id is the gateway's serial number.
@@ -159,6 +179,7 @@ impl Gateway {
             seen: VecDeque::new(),
             let_through: VecDeque::new(),
             refused: 0,
+            refusals: VecDeque::new(),
             touched: now,
             speaker: None,
             is_followed: false,
@@ -316,6 +337,19 @@ impl Gateway {
         }
     }
 
+    pub(crate) fn remember_refused(&mut self, event: &Event<'_>, state: State, let_through: bool, turn: &Turn<'_>) {
+        // Of a client that does not stand for a gateway, the ledger's name has more behind U+0000 than the identifier.
+        let client = event.client.split('\0').next().unwrap_or_default();
+        let refused = RefusedStart {
+            at: turn.now,
+            client: cut(client, text::SERIAL).into(),
+            bid: cut(event.bid, text::ID).into(),
+            state,
+            let_through,
+        };
+        keep(&mut self.refusals, MAX_REFUSALS, refused);
+    }
+
     pub(crate) fn was_let_through(&self, name: &str) -> bool {
         !name.is_empty() && self.let_through.iter().any(|kept| **kept == *cut(name, text::ID))
     }
@@ -374,6 +408,15 @@ impl Gateway {
             Own::Here => None,
             Own::Gone(at) => Some(at),
             Own::Unknown => self.speaker.as_ref()?.gone(),
+        }
+    }
+
+    /// Whether a client that speaks for it is known to be there.
+    pub(crate) fn is_present(&self) -> bool {
+        match self.own {
+            Own::Here => true,
+            Own::Gone(_) => false,
+            Own::Unknown => self.speaker.as_ref().is_some_and(|speaker| speaker.gone().is_none()),
         }
     }
 

@@ -70,4 +70,4 @@ pub use restore::{Restored, Unreadable};
 pub use rules::{Now, Policy, Rules, Scope};
 pub use status::{Outcome, State};
 pub use table::Ledger;
-pub use view::{AliasView, FileView, Found, GatewayView, ListedView, UploadView, Wanted};
+pub use view::{AliasView, FileView, Found, GatewayView, ListedView, RefusalView, UploadView, Wanted};

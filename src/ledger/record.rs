@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::gateway::{Asked, Ended, Gateway, Own};
+use super::gateway::{Asked, Ended, Gateway, Own, RefusedStart};
 use super::module::{Module, Slots};
 use super::rules::Now;
 use super::status::{EndedBy, Outcome};
@@ -30,6 +30,8 @@ pub(crate) struct GatewayRecord<'a> {
     pub(crate) let_through: Cow<'a, VecDeque<Box<str>>>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) refused: u64,
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(crate) refusals: Cow<'a, VecDeque<RefusedStart>>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) touched: Now,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -86,6 +88,7 @@ impl Gateway {
             seen: Cow::Borrowed(&self.seen),
             let_through: Cow::Borrowed(&self.let_through),
             refused: self.refused,
+            refusals: Cow::Borrowed(&self.refusals),
             touched: self.touched,
             is_started: self.is_started,
             own: self.own,

@@ -23,6 +23,7 @@ impl Gateway {
         let reason = holder.state;
         let age_ms = turn.now.since(holder.begun);
         let let_through = turn.rules.policy == Policy::Observe;
+        self.remember_refused(event, reason, let_through, turn);
         self.note(Note::Refused { bid: cut(event.bid, text::ID).into(), by: reason, let_through }, turn);
         if let_through {
             turn.count(Observation::WouldRefuse { reason });

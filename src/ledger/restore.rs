@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::gateway::{Ended, Gateway, MAX_ASKED, MAX_LET_THROUGH, MAX_SEEN, Own};
+use super::gateway::{Ended, Gateway, MAX_ASKED, MAX_LET_THROUGH, MAX_REFUSALS, MAX_SEEN, Own};
 use super::journal::{Journal, Records};
 use super::record::{EndedRecord, GatewayRecord, SpeakerRecord};
 use super::rules::{Now, Rules};
@@ -132,6 +132,7 @@ impl Restoring<'_> {
         state.seen = last(record.seen.into_owned(), MAX_SEEN);
         state.let_through = last(record.let_through.into_owned(), 2 * MAX_LET_THROUGH);
         state.refused = record.refused;
+        state.refusals = last(record.refusals.into_owned(), MAX_REFUSALS);
         state.own = match record.own {
             Own::Unknown => Own::Unknown,
             Own::Here => Own::Gone(self.now),

@@ -39,7 +39,7 @@ impl Status {
 }
 
 /// How an upload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The dock said `ok`.
@@ -58,11 +58,13 @@ pub enum Outcome {
     Stalled,
     /// The dock was gone for `offline_grace`.
     Lost,
+    /// The operator freed its slot.
+    Released,
 }
 
 impl Outcome {
     /// Every value.
-    pub const ALL: [Outcome; 8] = [
+    pub const ALL: [Outcome; 9] = [
         Outcome::Ok,
         Outcome::Failed,
         Outcome::Rejected,
@@ -71,6 +73,7 @@ impl Outcome {
         Outcome::Unanswered,
         Outcome::Stalled,
         Outcome::Lost,
+        Outcome::Released,
     ];
 
     /// The label.
@@ -85,6 +88,7 @@ impl Outcome {
             Outcome::Unanswered => "unanswered",
             Outcome::Stalled => "stalled",
             Outcome::Lost => "lost",
+            Outcome::Released => "released",
         }
     }
 
@@ -106,7 +110,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EndedBy {
-    /// The broker's clock. The dock may still be at it.
+    /// The broker: its clock, or its operator. The dock may still be at it.
     Clock,
     /// The dock's answers to the sendings of the start. It may be at it for another sending.
     Answer,

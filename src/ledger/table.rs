@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::one::RefMut;
 
+use crate::feed::{Change, Feed};
 use crate::logging::RateLimit;
 
 use super::deadlines::Agenda;
@@ -18,6 +19,7 @@ use super::journal::Journal;
 use super::observation::Observation;
 use super::presence::Presence;
 use super::rules::{Now, Rules};
+use super::status::{EndedBy, Outcome};
 
 /// Lines of the log a second about all gateways together.
 const LINES_A_SECOND: u32 = 100;
@@ -33,6 +35,8 @@ pub struct Ledger {
     pub(super) gateways: DashMap<Arc<str>, Gateway, ahash::RandomState>,
     /// What is told of every change, if anything is kept.
     pub(super) journal: Option<Arc<dyn Journal>>,
+    /// Where changes are told to those who watch.
+    pub(super) feed: Arc<Feed>,
     /// When time next changes something in a gateway.
     pub(super) deadlines: Agenda,
     /// When a gateway without a running upload was last heard of: who is idle longest makes room. First
@@ -61,6 +65,7 @@ impl Ledger {
             rules,
             gateways: DashMap::with_hasher(ahash::RandomState::new()),
             journal: None,
+            feed: Arc::default(),
             deadlines: Agenda::default(),
             idle: Default::default(),
             history: HistoryIndex::default(),
@@ -78,6 +83,12 @@ impl Ledger {
     #[must_use]
     pub fn with_journal(rules: Rules, journal: Arc<dyn Journal>) -> Self {
         Ledger { journal: Some(journal), ..Ledger::new(rules) }
+    }
+
+    /// Where it tells of changes, once they have been made.
+    #[must_use]
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// The rules it goes by.
@@ -122,7 +133,9 @@ impl Ledger {
     /// still there. `is_connected` tells of a client id whether it is; it is asked without any lock
     /// held.
     pub fn client_gone(&self, client: &str, now: Now, is_connected: &dyn Fn(&str) -> bool) {
-        self.change(client, now, |state, _, _| state.own_left(now));
+        if self.change(client, now, |state, _, _| state.own_left(now)).is_some() {
+            self.tell(client);
+        }
         for gateway in self.presence.left(client, now) {
             // Its own client may have been here since before the gateway was known.
             let has_own = is_connected(&gateway);
@@ -131,23 +144,25 @@ impl Ledger {
                     state.own = Own::Here;
                 }
             });
+            self.tell(&gateway);
         }
     }
 
     /// A client has connected.
     pub fn client_back(&self, client: &str, now: Now) {
-        self.change(client, now, |state, _, _| state.own = Own::Here);
+        if self.change(client, now, |state, _, _| state.own = Own::Here).is_some() {
+            self.tell(client);
+        }
         if self.presence.back(client) {
             self.keep_presence(client, now);
         }
     }
 
-    /// A client is here that was taken for gone: so say the records of the uploads that are running behind it.
+    /// A client is here that was taken for gone: so say the records of the uploads that are running behind it, and the feed.
     fn keep_presence(&self, client: &str, now: Now) {
-        if self.journal.is_some() {
-            for gateway in self.presence.busy_behind(client) {
-                self.change(&gateway, now, |_, _, _| {});
-            }
+        for gateway in self.presence.busy_behind(client) {
+            self.change(&gateway, now, |_, _, _| {});
+            self.tell(&gateway);
         }
     }
 
@@ -168,6 +183,18 @@ impl Ledger {
             }
         }
         observations
+    }
+
+    /// Ends the upload with this id on a gateway, or all that are running there: an operator says that nothing comes of
+    /// them. The dock is told nothing; if it shows that it goes on, the upload takes its slot again. Returns the places of
+    /// the uploads that ended so, in the order of endings, and what there is to count.
+    pub fn release(&self, gateway: &str, id: Option<u64>, now: Now) -> Effects {
+        let effects = self.change(gateway, now, |state, _, turn| {
+            while let Some(at) = state.running.iter().position(|upload| id.is_none_or(|id| upload.id == id)) {
+                state.end(at, Outcome::Released, EndedBy::Clock, turn);
+            }
+        });
+        effects.map_or_else(Effects::default, |effects| self.finish(gateway, effects, now))
     }
 
     /// When [`tick`](Ledger::tick) next has something to do, at the earliest.
@@ -296,7 +323,15 @@ impl Ledger {
         if !effects.ended.is_empty() {
             self.trim_history();
         }
+        self.tell(gateway);
+        for place in &effects.ended {
+            self.feed.tell(|| Change::Ended(gateway.into(), *place));
+        }
         effects
+    }
+
+    fn tell(&self, gateway: &str) {
+        self.feed.tell(|| Change::Gateway(gateway.into()));
     }
 }
 

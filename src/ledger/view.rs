@@ -3,29 +3,33 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::codes::meaning;
 use super::event::ListedFile;
-use super::gateway::{Ended, Gateway, Listed};
+use super::gateway::{Ended, Gateway, Listed, RefusedStart};
 use super::rules::Now;
 use super::status::{Outcome, State};
 use super::table::Ledger;
 use super::upload::{File, Upload};
 
 /// A gateway. All ages are in milliseconds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct GatewayView {
     /// The serial number, from the topic.
     pub gateway: String,
-    /// Whether its client is there, as far as is known.
+    /// Whether the client that speaks for it is there; false if none is known.
     pub present: bool,
     /// How long it has been gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone_ms: Option<u64>,
     /// Since the last message about it.
     pub age_ms: u64,
-    /// Starts refused.
+    /// Starts refused, in all.
     pub refused: u64,
+    /// The last starts that were refused, or would have been, the last first. Only where one gateway is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusals: Option<Vec<RefusalView>>,
     /// What is running: at most one upload in a slot.
     pub running: Vec<UploadView>,
     /// How many ended uploads are remembered.
@@ -37,8 +41,23 @@ pub struct GatewayView {
     pub listed: Vec<ListedView>,
 }
 
+/// A start that found its slot taken.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RefusalView {
+    /// Since then.
+    pub age_ms: u64,
+    /// The client that sent it.
+    pub client: String,
+    /// Its business.
+    pub bid: String,
+    /// The state of the upload that had the slot: `pending`, `active` or `cancelling`.
+    pub state: &'static str,
+    /// It was let through, because the policy is `observe`.
+    pub would: bool,
+}
+
 /// An upload.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UploadView {
     /// Unique, ascending; over restarts too, where the ledger outlives them.
     pub id: u64,
@@ -77,7 +96,7 @@ pub struct UploadView {
 }
 
 /// One sending of a start.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AliasView {
     /// The transaction.
     pub tid: String,
@@ -92,7 +111,7 @@ pub struct AliasView {
 }
 
 /// One module's archive.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FileView {
     /// `"0"` aircraft, `"3"` dock.
     pub module: String,
@@ -132,7 +151,7 @@ pub struct FileView {
 }
 
 /// The last list of one module.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ListedView {
     /// `"0"` aircraft, `"3"` dock.
     pub module: String,
@@ -161,6 +180,10 @@ pub struct Wanted<'a> {
     pub ended: bool,
     /// Only this gateway's.
     pub gateway: Option<&'a str>,
+    /// Only those that ended so; empty is any, running ones too.
+    pub outcomes: &'a [Outcome],
+    /// Only those that ended, or are for the time being, with this code.
+    pub code: Option<i64>,
     /// Only those with a smaller id.
     pub before: u64,
     /// At most so many.
@@ -169,7 +192,8 @@ pub struct Wanted<'a> {
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Wanted { running: true, ended: true, gateway: None, before: u64::MAX, limit: usize::MAX }
+        let (outcomes, code) = (&[][..], None);
+        Wanted { running: true, ended: true, gateway: None, outcomes, code, before: u64::MAX, limit: usize::MAX }
     }
 }
 
@@ -214,8 +238,8 @@ impl Ledger {
     pub fn uploads(&self, wanted: &Wanted<'_>, now: Now) -> Found {
         let mut ids: Vec<(u64, Arc<str>)> = Vec::new();
         let mut collect = |gateway: &Arc<str>, state: &Gateway| {
-            let running = state.running.iter().filter(|_| wanted.running).map(|upload| upload.id);
-            let ended = state.history.iter().filter(|_| wanted.ended).map(|ended| ended.upload.id);
+            let running = state.running.iter().filter(|upload| wanted.takes_running(upload)).map(|upload| upload.id);
+            let ended = state.history.iter().filter(|ended| wanted.takes_ended(ended)).map(|ended| ended.upload.id);
             let ids_here = running.chain(ended).filter(|id| *id < wanted.before);
             ids.extend(ids_here.map(|id| (id, Arc::clone(gateway))));
         };
@@ -231,15 +255,65 @@ impl Ledger {
         let matching = ids.len();
         ids.truncate(wanted.limit);
         // What is forgotten meanwhile is left out, and what ended meanwhile is shown as ended.
-        let uploads = ids.iter().filter_map(|(id, gateway)| {
-            let state = self.gateways.get(gateway)?;
-            let ended = || state.history.iter().find(|ended| ended.upload.id == *id);
-            match state.running.iter().find(|upload| upload.id == *id) {
-                Some(upload) => Some(upload_view(gateway, upload, upload.state.as_str(), now)),
-                None => Some(ended_view(gateway, ended()?, now)),
-            }
-        });
+        let uploads = ids.iter().filter_map(|(id, gateway)| self.upload_of(gateway, *id, now));
         Found { uploads: uploads.collect(), matching }
+    }
+
+    /// The upload with this id, running or ended, wherever it is.
+    #[must_use]
+    pub fn upload(&self, id: u64, now: Now) -> Option<UploadView> {
+        let holder = self.gateways.iter().find(|entry| {
+            let mut all = entry.running.iter().chain(entry.history.iter().map(|ended| &ended.upload));
+            all.any(|upload| upload.id == id)
+        });
+        // Its lock must be gone before it is taken again.
+        let gateway = holder.map(|entry| Arc::clone(entry.key()))?;
+        self.upload_of(&gateway, id, now)
+    }
+
+    /// The upload with this id, running or ended, of a gateway.
+    #[must_use]
+    pub fn upload_of(&self, gateway: &str, id: u64, now: Now) -> Option<UploadView> {
+        let state = self.gateways.get(gateway)?;
+        match state.running.iter().find(|upload| upload.id == id) {
+            Some(upload) => Some(upload_view(gateway, upload, upload.state.as_str(), now)),
+            None => Some(ended_view(gateway, state.history.iter().find(|ended| ended.upload.id == id)?, now)),
+        }
+    }
+
+    /// The running upload of a gateway that was started with this tid, if it runs.
+    #[must_use]
+    pub fn started_as(&self, gateway: &str, tid: &str, now: Now) -> Option<UploadView> {
+        let state = self.gateways.get(gateway)?;
+        let upload = state.running.iter().find(|upload| upload.aliases.iter().any(|alias| *alias.tid == *tid))?;
+        Some(upload_view(gateway, upload, upload.state.as_str(), now))
+    }
+
+    /// The upload that ended at this place in the order of endings, while it is remembered.
+    #[must_use]
+    pub fn ended_at(&self, gateway: &str, place: u64, now: Now) -> Option<UploadView> {
+        let state = self.gateways.get(gateway)?;
+        let ended = state.history.iter().rev().find(|ended| ended.place == place)?;
+        Some(ended_view(gateway, ended, now))
+    }
+
+    /// A gateway without history, refusals and listed files.
+    #[must_use]
+    pub fn gateway_in_short(&self, gateway: &str, now: Now) -> Option<GatewayView> {
+        let entry = self.gateways.get(gateway)?;
+        Some(gateway_view(gateway, &entry, false, now))
+    }
+}
+
+impl Wanted<'_> {
+    fn takes_running(&self, upload: &Upload) -> bool {
+        self.running && self.outcomes.is_empty() && self.code.is_none_or(|code| upload.result == Some(code))
+    }
+
+    fn takes_ended(&self, ended: &Ended) -> bool {
+        self.ended
+            && (self.outcomes.is_empty() || self.outcomes.contains(&ended.outcome))
+            && self.code.is_none_or(|code| ended.code == Some(code))
     }
 }
 
@@ -247,14 +321,25 @@ fn gateway_view(gateway: &str, state: &Gateway, in_full: bool, now: Now) -> Gate
     let history = || state.history.iter().rev().map(|ended| ended_view(gateway, ended, now)).collect();
     GatewayView {
         gateway: gateway.to_owned(),
-        present: state.gone().is_none(),
+        present: state.is_present(),
         gone_ms: state.gone().map(|at| now.since(at)),
         age_ms: now.since(state.touched),
         refused: state.refused,
+        refusals: in_full.then(|| state.refusals.iter().rev().map(|refused| refusal_view(refused, now)).collect()),
         running: uploads_of(gateway, state, now).collect(),
         ended: state.history.len(),
         history: in_full.then(history),
         listed: state.listed.iter().map(|listed| listed_view(gateway, listed, in_full, now)).collect(),
+    }
+}
+
+fn refusal_view(refused: &RefusedStart, now: Now) -> RefusalView {
+    RefusalView {
+        age_ms: now.since(refused.at),
+        client: refused.client.to_string(),
+        bid: refused.bid.to_string(),
+        state: refused.state.as_str(),
+        would: refused.let_through,
     }
 }
 

@@ -20,23 +20,26 @@ const HOOK_BUCKETS: &[f64] =
 
 /// The metrics of the edge and of the routing core.
 pub(super) struct Broker {
-    connections: Gauges<Version>,
-    connections_opened: Counters<Version>,
-    connections_refused: Counters<ConnectRefusal>,
+    pub(super) connections: Gauges<Version>,
+    pub(super) connections_opened: Counters<Version>,
+    pub(super) connections_refused: Counters<ConnectRefusal>,
     disconnects: Counters<Disconnect>,
-    messages_received: Counters<Qos>,
-    messages_sent: Counters<Qos>,
-    message_bytes_received: Counters<Qos>,
-    message_bytes_sent: Counters<Qos>,
-    network_bytes_received: IntCounter,
-    network_bytes_sent: IntCounter,
-    dropped: Counters<Drop>,
-    subscriptions: Gauges<SubscriptionKind>,
-    sessions: Gauges<SessionState>,
-    retained_messages: IntGauge,
-    retained_bytes: IntGauge,
-    queued_messages: IntGauge,
-    queued_bytes: IntGauge,
+    pub(super) messages_received: Counters<Qos>,
+    pub(super) messages_sent: Counters<Qos>,
+    pub(super) message_bytes_received: Counters<Qos>,
+    pub(super) message_bytes_sent: Counters<Qos>,
+    pub(super) network_bytes_received: IntCounter,
+    pub(super) network_bytes_sent: IntCounter,
+    pub(super) dropped: Counters<Drop>,
+    pub(super) subscriptions: Gauges<SubscriptionKind>,
+    pub(super) sessions: Gauges<SessionState>,
+    pub(super) packets_received: IntCounter,
+    pub(super) packets_sent: IntCounter,
+    pub(super) sessions_expired: IntCounter,
+    pub(super) retained_messages: IntGauge,
+    pub(super) retained_bytes: IntGauge,
+    pub(super) queued_messages: IntGauge,
+    pub(super) queued_bytes: IntGauge,
     protocol_errors: Counters<ProtocolFault>,
     auth_failures: Counters<AuthFailure>,
     limits: Counters<Limit>,
@@ -90,6 +93,12 @@ impl Broker {
             dropped: define.counters("dropped_total", "Messages that were not delivered.", "reason"),
             subscriptions: define.gauges("subscriptions", "Subscriptions, now.", "kind"),
             sessions: define.gauges("sessions", "Sessions, now.", "state"),
+            packets_received: define.counter("packets_received_total", "MQTT packets from clients, after CONNECT."),
+            packets_sent: define.counter("packets_sent_total", "MQTT packets to clients, after CONNACK."),
+            sessions_expired: define.counter(
+                "sessions_expired_total",
+                "Sessions that ended because their clients did not come back in time.",
+            ),
             retained_messages: define.gauge("retained_messages", "Retained messages, now."),
             retained_bytes: define.gauge("retained_bytes", "Bytes of the retained messages' topics and payloads, now."),
             queued_messages: define.gauge("queued_messages", "Messages that wait in the queues of all sessions, now."),
@@ -164,6 +173,21 @@ impl Metrics {
     /// Bytes went to clients.
     pub fn bytes_out(&self, bytes: u64) {
         self.broker.network_bytes_sent.inc_by(bytes);
+    }
+
+    /// MQTT packets came from a client.
+    pub fn packets_in(&self, packets: u64) {
+        self.broker.packets_received.inc_by(packets);
+    }
+
+    /// MQTT packets went to a client.
+    pub fn packets_out(&self, packets: u64) {
+        self.broker.packets_sent.inc_by(packets);
+    }
+
+    /// A session ended because its client did not come back in time.
+    pub fn session_expired(&self) {
+        self.broker.sessions_expired.inc();
     }
 
     /// Messages were not delivered.

@@ -191,6 +191,8 @@ labels! {
         Publish = "publish",
         /// A subscription that the rules do not allow.
         Subscribe = "subscribe",
+        /// An HTTP request without the token that it needs.
+        HttpToken = "http_token",
     }
 
     /// A limit, by the name of its setting.

@@ -4,7 +4,7 @@
 //! closed sets in `label.rs`, and every series exists from the start. The methods take counts, so that a connection can
 //! add up what a batch did and report it once.
 //!
-//! `broker` holds what any broker has, `uploads` what the upload rules do, `store` what is kept on the disk.
+//! `broker` holds what any broker has, `uploads` what the upload rules do, `store` what is kept on the disk, `totals` sums of them.
 
 mod broker;
 mod family;
@@ -12,6 +12,7 @@ mod label;
 mod store;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod uploads;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +24,7 @@ pub use self::label::{
     AuthFailure, ConnectRefusal, Disconnect, Drop, Label, Limit, ProtocolFault, Qos, SessionState, SubscriptionKind,
     Version,
 };
+pub use self::totals::Totals;
 
 /// Every metric of the process.
 ///

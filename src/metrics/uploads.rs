@@ -52,10 +52,10 @@ pub(super) struct Uploads {
     hook_parse_failures: Counters<ParseFailure>,
     hook_unknown_methods: IntCounter,
     hook_not_allowed: Counters<Direction>,
-    started: IntCounter,
-    refused: Counters<State>,
+    pub(super) started: IntCounter,
+    pub(super) refused: Counters<State>,
     would_refuse: Counters<State>,
-    ended: CounterPairs<Outcome, Modules>,
+    pub(super) ended: CounterPairs<Outcome, Modules>,
     /// The published codes in their order, then "other".
     result_codes: Box<[IntCounter]>,
     published_codes: Box<[i64]>,

@@ -26,6 +26,8 @@ use std::num::NonZeroU16;
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     pub(super) traffic: Traffic,
+    /// Packets of any type.
+    pub(super) packets: u64,
     /// Memory for their messages.
     pub(super) arena: BytesMut,
     /// PUBACK and PUBREC, in the order of the publishes.
@@ -78,8 +80,14 @@ impl<R, W> Connection<R, W> {
                 }
                 self.send_after(ticket, packet, Hold::Alone);
             }
-            Packet::Ping if self.version == Version::V5 => encode::v5(&mut self.output, v5::Packet::PingResponse),
-            Packet::Ping => encode::v3(&mut self.output, v3::Packet::PingResponse),
+            Packet::Ping => {
+                self.packets_out += 1;
+                if self.version == Version::V5 {
+                    encode::v5(&mut self.output, v5::Packet::PingResponse);
+                } else {
+                    encode::v3(&mut self.output, v3::Packet::PingResponse);
+                }
+            }
             Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
         }
         Ok(())
@@ -165,6 +173,7 @@ impl<R, W> Connection<R, W> {
     /// Acknowledges what has been acted on, as soon as it is safe.
     pub(super) fn acknowledge(&mut self, turn: &mut Turn) {
         let ticket = self.batch.take_ticket();
+        self.packets_out += turn.acks.len() as u64;
         for mut ack in turn.acks.drain(..) {
             let mut ticket = ack.ticket().max(ticket);
             if ticket.is_refused() && ack.code < 0x80 {
@@ -246,6 +255,7 @@ impl<R, W> Connection<R, W> {
 
     /// PUBREL or PUBCOMP.
     pub(super) fn ack(&mut self, ack: Ack, id: NonZeroU16, code: u8, ticket: Ticket) {
+        self.packets_out += 1;
         if self.is_safe(ticket) {
             return encode::ack(&mut self.output, ack, id, code, None, self.version);
         }
@@ -260,6 +270,7 @@ impl<R, W> Connection<R, W> {
     }
 
     fn send_after(&mut self, ticket: Ticket, packet: BytesMut, how: Hold) {
+        self.packets_out += 1;
         if self.is_safe(ticket) {
             self.output.extend_from_slice(&packet);
         } else {

@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::client::Client;
 use super::deadlines::Deadlines;
+use super::docks::Docks;
 use super::handshake::LARGE_CONNECTS;
 use super::link::Kick;
 use super::owners::Owners;
@@ -13,6 +14,7 @@ use super::topic::TopicLimits;
 use crate::access::{Access, Identity, Rights};
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::feed::Feed;
 use crate::hook::{Hook, Inspection, Publisher, Refusal, Topic, Verdict};
 use crate::ledger::{Ledger, Now};
 use crate::logging::RateLimit;
@@ -54,6 +56,8 @@ pub struct Broker {
     /// How many of them each user has: kept with every change of that.
     pub(super) owners: Owners,
     pub(super) groups: DashMap<(Box<str>, Box<str>), Arc<Group>, ahash::RandomState>,
+    /// Those of them that are gateways.
+    pub(super) docks: Docks,
     pub(super) deadlines: Deadlines<super::sessions::Due>,
     /// Turns of those whose CONNECT is large.
     pub(super) large_connects: Semaphore,
@@ -130,6 +134,7 @@ impl Broker {
             sessions: DashMap::default(),
             owners: Owners::default(),
             groups: DashMap::default(),
+            docks: Docks::default(),
             deadlines: Deadlines::default(),
             large_connects: Semaphore::new(LARGE_CONNECTS),
             unfinished: Arc::new(Account::new(limits_total / 2)),
@@ -137,6 +142,15 @@ impl Broker {
             rules_version: AtomicU64::new(0),
             stopping: CancellationToken::new(),
         }
+    }
+
+    /// A broker without rules and without a store, in the present runtime.
+    #[cfg(test)]
+    pub(crate) fn alone(limits: Limits, metrics: Arc<Metrics>, ledger: Arc<Ledger>) -> Self {
+        let hook = Hook::new(ledger.clone(), metrics.clone(), crate::hook::DigestKey::random());
+        let access = Arc::new(Access::open(crate::access::Sources::default()).unwrap());
+        let route = Route::start(1).unwrap();
+        Self::new(limits, access, metrics, Clock::start(), route, ledger, hook, Store::none())
     }
 
     /// A number that no other session or group has.
@@ -273,10 +287,34 @@ impl Broker {
         }
     }
 
+    /// Whether anybody is subscribed to this topic.
+    #[must_use]
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.route.is_subscribed(topic)
+    }
+
+    /// Waits until what `ticket` is for is safe, or cannot be made so.
+    pub async fn settle(&self, ticket: Ticket) {
+        if ticket.is_some() {
+            let _settled = self.store.settle(ticket).await;
+        }
+    }
+
     /// The time as the ledger counts it.
     #[must_use]
     pub fn now(&self) -> Now {
         Now(self.clock.now_ms())
+    }
+
+    /// Where it tells of the gateways that come and go.
+    pub(super) fn feed(&self) -> &Feed {
+        self.ledger.feed()
+    }
+
+    /// What knows who waits for the answers of docks.
+    #[must_use]
+    pub fn hook(&self) -> &Hook {
+        &self.hook
     }
 
     /// A client has come. Called under the lock of its session, as is [`Broker::client_went`]: so they are told in the

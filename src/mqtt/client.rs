@@ -3,6 +3,7 @@
 use crate::access::{Identity, Rights};
 use crate::config::Limits;
 use bytestring::ByteString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The client of a session.
@@ -14,6 +15,8 @@ pub(super) struct Client {
     pub(super) limits: Arc<Limits>,
     /// What the ledger knows it by.
     pub(super) presence: ByteString,
+    /// From where it is connected; unknown of one that has not come back since a restart.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl Client {
@@ -25,7 +28,11 @@ impl Client {
         } else {
             format!("{}\0{}", identity.client_id, identity.username.as_deref().unwrap_or_default()).into()
         };
-        Self { identity: Arc::new(identity), rights, limits, presence }
+        Self { identity: Arc::new(identity), rights, limits, presence, peer: None }
+    }
+
+    pub(super) fn at(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
     }
 
     /// Whether a session of this client may become one of `other`, which has the same client identifier.

@@ -105,7 +105,7 @@ async fn admit(broker: &Broker, mut hello: Hello, arrival: &mut Arrival) -> Resu
         broker.metrics.auth_failure(AuthFailure::Publish);
         return Err(Refusal::will_not_allowed(version));
     }
-    let client = Client::new(identity, rights, arrival.entrance.limits.clone());
+    let client = Client::new(identity, rights, arrival.entrance.limits.clone()).at(arrival.peer);
     match broker.join(&client, hello.clean, hello.terms.clone()) {
         Ok(joined) => {
             if joined.present || rules_version != broker.rules_version.load(Acquire) {

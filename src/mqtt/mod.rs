@@ -4,8 +4,8 @@
 //! `connect`, and hands each packet to its `actions`; a publish goes to the `broker`: access, hook, `retained` store,
 //! route. That ends in `session`s, where a connection fetches what it has to write, with `encode`. `sessions` is the
 //! life of sessions and wills, `owners` whose they are, `subscriptions` what clients subscribe to, `recheck` what new
-//! access rules change for them, `shared` the groups, `inflight` what waits for acknowledgements, `held` what
-//! must not be sent before something is safe, `restore` how sessions come back after a restart.
+//! access rules change for them, `docks` the gateways among them, `shared` the groups, `inflight` what waits for acknowledgements, `held` what
+//! must not be sent before something is safe, `restore` how sessions come back after a restart, `sys` what the broker publishes of itself.
 
 mod account;
 mod actions;
@@ -16,6 +16,7 @@ mod connect;
 mod connection;
 mod deadlines;
 mod delivery;
+mod docks;
 mod encode;
 mod fault;
 mod handshake;
@@ -35,6 +36,7 @@ mod sessions;
 mod shared;
 mod stream;
 mod subscriptions;
+mod sys;
 mod terms;
 pub mod topic;
 mod traffic;
@@ -42,5 +44,6 @@ pub mod transport;
 mod wire;
 
 pub use broker::Broker;
+pub use docks::Dock;
 pub use restore::{Restored, Unusable};
 pub use stream::serve;

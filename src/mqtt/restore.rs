@@ -152,6 +152,7 @@ impl Broker {
         if !is_shared {
             let subscriber: Arc<dyn Subscriber> = session.clone();
             self.route.subscribe(filter.filter, &subscriber, options, overlapped);
+            self.note_dock(filter.filter, session);
             if topic::has_wildcard(filter.filter) {
                 self.mark_overlaps(session, filter.filter);
             }

@@ -116,6 +116,16 @@ impl Retained {
         Ok(ticket)
     }
 
+    /// Keeps a message of the broker's own, until it stops: there are few of them, so no limit counts, and nothing of them is
+    /// stored.
+    pub(super) fn show(&self, message: &Message) {
+        let mut store = self.store.write();
+        store.bytes += message.size();
+        if let Some(before) = store.tree.insert(message.topic(), message.detached()) {
+            store.bytes -= before.size();
+        }
+    }
+
     /// The messages whose topics match `filter`, except for expired ones, which are removed.
     #[must_use]
     pub(super) fn matching(&self, filter: &str, now_ms: u64) -> Vec<Message> {

@@ -102,8 +102,10 @@ impl Broker {
                     // MQTT 5, 3.1.3.2.2: a delayed will is not sent if the client is back in time.
                     let will = state.terms.will.take().filter(|will| will.delay_ms == 0);
                     let (link, ticket) = session.attach(&mut state, client.clone(), terms);
+                    state.since_ms = self.clock.now_ms();
                     self.client_came(client);
                     drop(state);
+                    self.tell_of_docks(&session);
                     let old_will = will.map(|will| (session.clone(), will));
                     Ok(Joined { session, link, present: true, old_will, ticket })
                 }
@@ -142,6 +144,7 @@ impl Broker {
         let (link, ticket) = {
             let mut state = session.state();
             self.client_came(client);
+            state.since_ms = self.clock.now_ms();
             session.attach(&mut state, client.clone(), terms)
         };
         Joined { session: Arc::new(session), link, present: false, old_will: None, ticket }
@@ -170,17 +173,17 @@ impl Broker {
         }
         let now = self.clock.now_ms();
         session.keep_record(&state, Some(now));
-        if state.terms.will.as_ref().is_some_and(|will| will.delay_ms == 0) {
-            let will = state.terms.will.take();
-            self.await_client(session, &mut state, now);
-            return will;
-        }
+        let is_due = state.terms.will.as_ref().is_some_and(|will| will.delay_ms == 0);
+        let will = if is_due { state.terms.will.take() } else { None };
         self.await_client(session, &mut state, now);
-        None
+        drop(state);
+        self.tell_of_docks(session);
+        will
     }
 
     /// Sets the deadlines of a session that has been without a connection since `since_ms`.
     pub(super) fn await_client(&self, session: &Arc<Session>, state: &mut State, since_ms: u64) {
+        state.since_ms = since_ms;
         let due = |what| Due { session: session.clone(), what };
         let end = self.deadlines.set(after(since_ms, state.terms.expiry_ms), due(What::End));
         state.deadlines.push(end);
@@ -242,6 +245,7 @@ impl Broker {
                 state.terms.will.take()
             };
             if matches!(what, What::End) {
+                self.metrics.session_expired();
                 self.remove(&session);
             }
             if let Some(will) = will {
@@ -287,16 +291,14 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Access, Identity, Proof, Rights, Sources};
-    use crate::clock::Clock;
+    use crate::access::{Identity, Proof, Rights};
     use crate::config::{Limits, Settings};
-    use crate::hook::{DigestKey, Hook};
     use crate::ledger::Ledger;
     use crate::message::QoS;
     use crate::metrics::{Metrics, Version};
     use crate::mqtt::delivery::Delivery;
     use crate::mqtt::session::Outgoing;
-    use crate::route::{Options, Route, Via};
+    use crate::route::{Options, Via};
     use std::collections::HashMap;
 
     fn broker() -> Arc<Broker> {
@@ -310,10 +312,7 @@ mod tests {
             ..limits
         };
         let ledger = Arc::new(Ledger::new(Settings::default().uploads.rules()));
-        let hook = Hook::new(ledger.clone(), metrics.clone(), DigestKey::random());
-        let access = Arc::new(Access::open(Sources::default()).unwrap());
-        let store = crate::store::Store::none();
-        Arc::new(Broker::new(limits, access, metrics, Clock::start(), Route::start(1).unwrap(), ledger, hook, store))
+        Arc::new(Broker::alone(limits, metrics, ledger))
     }
 
     /// Of four users, one without a name.

@@ -136,6 +136,7 @@ impl Broker {
         if group.is_none() && before != Some(options) {
             let subscriber: Arc<dyn Subscriber> = session.clone();
             self.route.subscribe(filter.filter, &subscriber, options, overlapped);
+            self.note_dock(filter.filter, session);
             if filter.is_wildcard() && before.is_none() {
                 self.mark_overlaps(session, filter.filter);
             }
@@ -265,7 +266,10 @@ impl Broker {
     pub(super) fn drop_subscription(&self, session: u64, filter: &str, group: Option<&Arc<Group>>) {
         match group {
             Some(group) => self.leave_group(filter, group, session),
-            None => self.route.unsubscribe(filter, session),
+            None => {
+                self.route.unsubscribe(filter, session);
+                self.forget_dock(filter, session);
+            }
         }
     }
 

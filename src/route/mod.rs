@@ -214,6 +214,12 @@ impl Route {
         });
     }
 
+    /// Whether anybody is subscribed to this topic.
+    #[must_use]
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.exact.contains_key(topic) || self.wildcards.matches(topic).is_some()
+    }
+
     /// Takes a message into `batch`. Says whether anybody is subscribed to its topic.
     pub fn publish(&self, message: Message, batch: &mut Batch) -> bool {
         let same =

@@ -202,7 +202,7 @@ impl Work {
                 _ = tick.tick(), if self.firmware.is_uploading() => {
                     let event = self.firmware.advance(self.report_every, self.clock());
                     match event {
-                        Some(event) => self.publish(self.events.clone(), event).await,
+                        Some(event) => self.publish(self.events.clone(), messages::encode(&event)).await,
                         None => Ok(()),
                     }
                 }

@@ -6,10 +6,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::messages::{
-    self, Event, Header, ListReply, ListRequest, ListedModule, Reply, Request, ResultCode, StartRequest, SubDevice,
-    Topology, UpdateRequest,
+    self, Event, Header, ListReply, ListRequest, ListedModule, Progress, Reply, Request, ResultCode, StartRequest,
+    SubDevice, Topology, UpdateRequest,
 };
-use super::plan::Plan;
+use super::plan::{Outcome, Plan};
 use super::transfer::{News, Transfers};
 use super::upload::{PARAMETER_ERROR, Upload};
 
@@ -56,6 +56,11 @@ impl Firmware {
         })
     }
 
+    /// From now on, uploads go so.
+    pub fn set_outcome(&mut self, outcome: Outcome) {
+        self.plan.outcome = outcome;
+    }
+
     /// The reply to a command. None for what is no command or no business of the remote log: a dock does
     /// not answer what it does not understand.
     pub fn command(&mut self, payload: &[u8], now_ms: u64) -> Option<Vec<u8>> {
@@ -72,7 +77,7 @@ impl Firmware {
                 let Ok(request) = messages::decode::<Request<StartRequest>>(payload) else {
                     return Some(result(PARAMETER_ERROR));
                 };
-                Some(result(self.start(&header.bid, &request.data)))
+                self.start(&header.bid, &request.data).map(result)
             }
             messages::UPDATE => {
                 let Ok(request) = messages::decode::<Request<UpdateRequest>>(payload) else {
@@ -80,15 +85,36 @@ impl Firmware {
                 };
                 Some(result(self.update(&request.data, now_ms)))
             }
+            messages::QUALITY => Some(result(0)),
             _ => None,
         }
     }
 
-    /// Lets `passed` go by and tells how far the upload is. The last event of an upload has its end.
-    pub fn advance(&mut self, passed: Duration, now_ms: u64) -> Option<Vec<u8>> {
+    /// Sees to it that what is to be sent is sent, and that nothing else is.
+    pub fn settle(&mut self, transfers: &mut Transfers) {
+        if let Some(upload) = &mut self.upload {
+            transfers.begin(upload.jobs());
+        }
+        let upload = self.upload.as_ref();
+        transfers.keep(|bid, index| upload.is_some_and(|upload| upload.bid() == bid && upload.is_under_way(index)));
+    }
+
+    /// Takes note of how far a transfer is. What is about an upload that is over comes too late.
+    pub fn note(&mut self, news: News) {
+        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.bid() == news.bid) {
+            upload.note(news.index, news.what);
+        }
+    }
+
+    /// Lets `passed` go by and tells how far the upload is. The last event of an upload has its end; of one that
+    /// stalls nothing more is told.
+    pub fn advance(&mut self, passed: Duration, now_ms: u64) -> Option<Event<Progress>> {
         let upload = self.upload.as_mut()?;
         upload.advance(passed, now_ms);
-        let event = messages::encode(&Event {
+        if upload.is_stalled() {
+            return None;
+        }
+        let event = Event {
             bid: upload.bid().to_owned(),
             data: upload.progress(),
             method: messages::PROGRESS.to_owned(),
@@ -96,7 +122,7 @@ impl Firmware {
             tid: id(),
             timestamp: now_ms,
             gateway: self.plan.gateway.clone(),
-        });
+        };
         if upload.is_over() {
             self.upload = None;
         }
@@ -116,32 +142,20 @@ impl Firmware {
         ListReply { files, result: 0 }
     }
 
-    fn start(&mut self, bid: &str, request: &StartRequest) -> i64 {
+    /// The result to answer with, unless the plan is not to answer.
+    fn start(&mut self, bid: &str, request: &StartRequest) -> Option<i64> {
         if self.upload.is_some() {
-            return BUSY;
+            return Some(BUSY);
+        }
+        if self.plan.outcome == Outcome::Ignore {
+            return None;
         }
         match Upload::start(&self.plan, bid, request) {
             Ok(upload) => {
                 self.upload = Some(upload);
-                0
+                Some(0)
             }
-            Err(code) => code,
-        }
-    }
-
-    /// Sees to it that what is to be sent is sent, and that nothing else is.
-    pub fn settle(&mut self, transfers: &mut Transfers) {
-        if let Some(upload) = &mut self.upload {
-            transfers.begin(upload.jobs());
-        }
-        let upload = self.upload.as_ref();
-        transfers.keep(|bid, index| upload.is_some_and(|upload| upload.bid() == bid && upload.is_under_way(index)));
-    }
-
-    /// Takes note of how far a transfer is. What is about an upload that is over comes too late.
-    pub fn note(&mut self, news: News) {
-        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.bid() == news.bid) {
-            upload.note(news.index, news.what);
+            Err(code) => Some(code),
         }
     }
 
@@ -175,7 +189,7 @@ fn id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{Module, Progress};
+    use super::super::messages::Module;
     use super::*;
 
     const NOW: u64 = 1_780_000_000_000;
@@ -215,9 +229,7 @@ mod tests {
         let mut dock = dock();
         let command = start(&dock, "first");
         assert_eq!(result(dock.command(&command, NOW)), 0);
-        let event =
-            |dock: &mut Firmware| -> Event<Progress> { messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap() };
-        let (one, two) = (event(&mut dock), event(&mut dock));
+        let (one, two) = (dock.advance(TICK, NOW).unwrap(), dock.advance(TICK, NOW).unwrap());
         assert_eq!((one.bid.as_str(), two.bid.as_str()), ("first", "first"));
         assert_ne!(one.tid, two.tid);
     }
@@ -245,9 +257,30 @@ mod tests {
         let cancel =
             br#"{"method":"fileupload_update","tid":"t","bid":"b","data":{"status":"cancel","module_list":["0","3"]}}"#;
         assert_eq!(result(dock.command(cancel, NOW)), 0);
-        let last: Event<Progress> = messages::decode(&dock.advance(TICK, NOW).unwrap()).unwrap();
+        let last = dock.advance(TICK, NOW).unwrap();
         assert_eq!((last.bid.as_str(), last.data.output.status.as_str()), ("first", "canceled"));
         assert_eq!(dock.advance(TICK, NOW), None);
+    }
+
+    #[test]
+    fn a_start_that_is_to_be_ignored_has_no_answer_and_leaves_the_dock_free() {
+        let mut dock = dock();
+        let (first, second) = (start(&dock, "first"), start(&dock, "second"));
+        dock.set_outcome(Outcome::Ignore);
+        assert_eq!(dock.command(&first, NOW), None);
+        dock.set_outcome(Outcome::Complete);
+        assert_eq!(result(dock.command(&second, NOW)), 0);
+    }
+
+    #[test]
+    fn nothing_is_told_of_an_upload_that_stalls_and_the_dock_stays_busy() {
+        let mut dock = dock();
+        let (first, second) = (start(&dock, "first"), start(&dock, "second"));
+        dock.set_outcome(Outcome::Stall { at_percent: 10 });
+        dock.command(&first, NOW);
+        let told = (0..600).filter(|_| dock.advance(TICK, NOW).is_some()).count();
+        assert!((1..100).contains(&told), "{told} events");
+        assert_eq!(result(dock.command(&second, NOW)), BUSY);
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub const PROGRESS: &str = "fileupload_progress";
 /// `update_topo`: a dock and its aircraft.
 pub const UPDATE_TOPO: &str = "update_topo";
 
+/// `live_set_quality`: one of the commands that a dock in flight gets all the time.
+pub const QUALITY: &str = "live_set_quality";
+
 /// Whose logs: the aircraft's or the dock's. On the wire `"0"` and `"3"`, the device domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Module {
@@ -51,6 +54,14 @@ pub enum Module {
 }
 
 impl Module {
+    /// The module as it stands in a message.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aircraft => "0",
+            Self::Dock => "3",
+        }
+    }
+
     /// The word for people.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,11 +6,13 @@
 //!
 //! - [`messages`]: topics, envelopes and the remote log's messages, keys in the order recorded from docks.
 //! - [`plan`]: what a simulated dock holds and how its uploads go, from a seed.
-//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, where a
-//!   plan wants it.
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
+//! - [`fault`]: what docks do that they should not.
+//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, for a plan
+//!   that wants them.
 //! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
+//! - [`fleet`]: what `dockgate simulate` runs, thousands of docks and the backends that judge the broker between them.
 
 pub mod archive;
 pub mod backend;
@@ -18,7 +20,9 @@ pub mod delivery;
 pub mod demo;
 pub mod dock;
 pub mod error;
+pub mod fault;
 pub mod firmware;
+pub mod fleet;
 pub mod inbox;
 pub mod journal;
 pub mod messages;

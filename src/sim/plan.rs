@@ -65,6 +65,13 @@ pub enum Outcome {
         /// Percent of an archive that arrive before.
         at_percent: u32,
     },
+    /// Every archive stops where it has got to, and nothing more is told of it, ever: a dock that hangs.
+    Stall {
+        /// Percent of an archive that arrive before.
+        at_percent: u32,
+    },
+    /// The start is not answered, and nothing follows.
+    Ignore,
 }
 
 /// The time from one start of a device to its log's end: half an hour to four hours.

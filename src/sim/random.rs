@@ -24,6 +24,11 @@ impl Random {
     }
 }
 
+/// A seed of its own for one part of what a seed describes.
+pub(crate) fn mix(seed: u64, part: u64) -> u64 {
+    Random::new(seed ^ Random::new(part).next()).next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,8 @@ enum Stage {
     /// The archive is made; so long until it is there.
     Zip(Duration),
     Uploading,
+    /// Hung for ever: not over, and deaf to a cancel.
+    Stalled,
     Ok,
     Canceled,
     Failed(i64),
@@ -36,7 +38,7 @@ impl Stage {
         match self {
             Self::Pull(_) => "file_pull",
             Self::Zip(_) => "file_zip",
-            Self::Uploading => "file_uploading",
+            Self::Uploading | Self::Stalled => "file_uploading",
             Self::Ok => "ok",
             Self::Canceled => "canceled",
             Self::Failed(_) => "failed",
@@ -133,6 +135,11 @@ impl Upload {
         self.archives.iter().all(|archive| archive.stage.is_over())
     }
 
+    /// Whether an archive hangs, so that nothing more is told of the upload.
+    pub fn is_stalled(&self) -> bool {
+        self.archives.iter().any(|archive| archive.stage == Stage::Stalled)
+    }
+
     /// Lets `passed` go by; `now_ms` is when that was, on the dock's clock.
     pub fn advance(&mut self, passed: Duration, now_ms: u64) {
         let uploading = self.archives.iter().filter(|a| a.stage == Stage::Uploading).count();
@@ -152,6 +159,7 @@ impl Upload {
                         (Outcome::Fail { code, at_percent }, _) if archive.percent() >= at_percent => {
                             Stage::Failed(code)
                         }
+                        (Outcome::Stall { at_percent }, _) if archive.percent() >= at_percent => Stage::Stalled,
                         (_, Some(Err(code))) => Stage::Failed(code),
                         (_, Some(Ok(()))) => Stage::Ok,
                         (_, None) => Stage::Uploading,
@@ -180,15 +188,16 @@ impl Upload {
         }
     }
 
-    /// Whether the archive of this number still has a way to go.
+    /// Whether the archive of this number still has a way to go; one that hangs has none.
     pub fn is_under_way(&self, index: usize) -> bool {
-        self.archives.get(index).is_some_and(|archive| !archive.stage.is_over())
+        let archive = self.archives.get(index);
+        archive.is_some_and(|archive| !archive.stage.is_over() && archive.stage != Stage::Stalled)
     }
 
     /// Cancels the archives of these modules; those that are over stay as they are.
     pub fn cancel(&mut self, modules: &[Module], now_ms: u64) {
         for archive in &mut self.archives {
-            if modules.contains(&archive.module) && !archive.stage.is_over() {
+            if modules.contains(&archive.module) && !archive.stage.is_over() && archive.stage != Stage::Stalled {
                 archive.stage = Stage::Canceled;
                 archive.close(now_ms);
             }
@@ -431,6 +440,18 @@ mod tests {
             assert_eq!(file.progress.result, 324_019);
             assert!((40..100).contains(&file.progress.progress));
         }
+    }
+
+    #[test]
+    fn a_stalled_upload_is_never_over_and_deaf_to_a_cancel() {
+        let mut upload = started(Outcome::Stall { at_percent: 40 });
+        for _ in 0..600 {
+            upload.advance(TICK, NOW);
+        }
+        assert!(upload.is_stalled());
+        let stalled = upload.progress();
+        upload.cancel(&[Module::Dock, Module::Aircraft], NOW);
+        assert_eq!((upload.progress(), upload.is_over()), (stalled, false));
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn readers_that_take_nothing_are_turned_away_and_health_still_answers() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let turned_away = loop {
         let mut reader = TcpStream::connect(address).unwrap();
-        reader.write_all(b"GET /api/v1/gateways HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        reader.write_all(b"GET /api/v1/gateways HTTP/1.1\r\nHost: dockgate\r\n\r\n").unwrap();
         stalled.push(reader);
         if stalled.len() > 20 {
             let answer = get_path(&server, "/api/v1/gateways/SN0001");

@@ -9,26 +9,54 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::config::Limits;
 use crate::ledger::{Body, Event, Module, Observer, Progress, Rules, Start, StartFile};
+use crate::mqtt::Broker;
 
 struct Server {
     http: HttpServer,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     ledger: Arc<Ledger>,
+    _beside: Beside,
+}
+
+/// The runtime of the broker beside it.
+struct Beside(Option<tokio::runtime::Runtime>);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Also where nobody may wait for it.
+        self.0.take().unwrap().shutdown_background();
+    }
 }
 
 /// The clock of these servers stands still here.
 const NOW: Now = Now(1_000_000);
 
 fn start() -> Server {
+    start_with(Guard::open(None, &["dockgate".to_owned()]).unwrap())
+}
+
+fn start_with(guard: Guard) -> Server {
     let metrics = Arc::new(Metrics::new());
     let health = Arc::new(Health::new());
     let ledger = Arc::new(Ledger::new(Rules::default()));
-    let state =
-        HttpState { metrics: metrics.clone(), ledger: ledger.clone(), health: health.clone(), clock: Arc::new(|| NOW) };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let inside = runtime.enter();
+    let broker = Arc::new(Broker::alone(Limits::default(), metrics.clone(), ledger.clone()));
+    let state = HttpState {
+        metrics: metrics.clone(),
+        ledger: ledger.clone(),
+        health: health.clone(),
+        clock: Arc::new(|| NOW),
+        started: Now(NOW.0 - 5_000),
+        retrieval: Arc::new(Retrieval::new(broker, ledger.clone(), None)),
+        guard: Arc::new(guard),
+    };
     let http = spawn(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
-    Server { http, metrics, health, ledger }
+    drop(inside);
+    Server { http, metrics, health, ledger, _beside: Beside(Some(runtime)) }
 }
 
 impl Server {

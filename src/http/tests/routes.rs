@@ -4,13 +4,18 @@ use super::*;
 use crate::metrics::{Qos, Version};
 
 #[test]
-fn the_index_lists_the_endpoints_and_healthz_says_ok() {
+fn the_page_runs_nothing_but_its_own_and_healthz_says_ok() {
     let server = start();
-    let index = get_path(&server, "/");
-    assert_eq!(index.status, 200);
-    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/uploads", "/api/v1/gateways"] {
-        assert!(index.body.contains(path), "{path}");
+    let page = get_path(&server, "/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+    for element in ["script", "style"] {
+        let opened = page.body.matches(&format!("<{element}")).count();
+        assert_eq!(opened, 1, "the policy names one {element}");
+        assert!(page.body.contains(&format!("<{element}>")), "an attribute of {element} would change what is hashed");
     }
+    assert!(!page.body.contains(" style=\"") && !page.body.contains(" onclick="), "the policy would not let it");
     let health = get_path(&server, "/healthz");
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
     assert_eq!(health.header("cache-control"), Some("no-store"));

@@ -111,6 +111,8 @@ pub(super) struct Connection<R, W> {
     pace: Pace,
     /// Until when nothing is read, because the client is over its pace.
     paused_until: Option<Instant>,
+    /// Packets put into `output`, or held, since they were last counted.
+    pub(super) packets_out: u64,
     last_read: Instant,
     /// When the client must have taken something of `output`.
     write_deadline: Option<Instant>,
@@ -170,6 +172,7 @@ where
             pace,
             paused_until: None,
             last_read: Instant::now(),
+            packets_out: 0,
             write_deadline: None,
             next_read: READ_MIN,
         }
@@ -273,6 +276,7 @@ where
             (left, waiting)
         };
         turn.traffic.report_received(&self.broker.metrics);
+        self.broker.metrics.packets_in(turn.packets);
         left.map(|left| (left, waiting))
     }
 
@@ -301,6 +305,7 @@ where
             }
             let length = frame.bytes.len();
             at += length;
+            turn.packets += 1;
             if self.pace.is_limited() {
                 self.keep_pace(usize::from(frame.first_byte >> 4 == PUBLISH), length);
             }

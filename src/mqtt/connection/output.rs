@@ -67,6 +67,7 @@ impl<R, W> Connection<R, W> {
             match outgoing {
                 Outgoing::Release(id, ticket) => self.ack(Ack::Pubrel, id, 0, ticket),
                 Outgoing::Publish { delivery, packet_id, dup, ticket } => {
+                    self.packets_out += 1;
                     traffic.count(delivery.qos, delivery.message.payload().len());
                     let is_held = self.held.blocks_messages() || !self.is_safe(ticket);
                     let header = PublishHeader {
@@ -106,6 +107,7 @@ impl<R, W> Connection<R, W> {
         self.write_deadline = None;
         self.session.progressed();
         self.broker.metrics.bytes_out(bytes as u64);
+        self.broker.metrics.packets_out(std::mem::take(&mut self.packets_out));
         if self.output_peak > OUTPUT_LIMIT && self.output.len() < OUTPUT_TARGET {
             // Its memory is that of all that was in it.
             self.output = BytesMut::from(&self.output[..]);

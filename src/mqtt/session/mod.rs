@@ -79,6 +79,8 @@ pub(in crate::mqtt) struct State {
     pub(in crate::mqtt) terms: Terms,
     /// Who it belongs to, and what that one may do.
     pub(in crate::mqtt) client: Client,
+    /// When its connection came, or went, in milliseconds since the epoch.
+    pub(in crate::mqtt) since_ms: u64,
     /// Deadlines that wait for the session while it has no connection.
     pub(in crate::mqtt) deadlines: SmallVec<[crate::mqtt::deadlines::Key; 2]>,
     pub(in crate::mqtt) ended: bool,
@@ -109,6 +111,7 @@ impl Session {
             link: None,
             terms,
             client,
+            since_ms: 0,
             deadlines: SmallVec::new(),
             ended: false,
             subscriptions: AHashMap::new(),
