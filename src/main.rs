@@ -8,6 +8,7 @@ mod logs;
 mod pages;
 mod passwd;
 mod simulate;
+mod token;
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -72,6 +73,8 @@ enum Command {
     /// Look into what the broker keeps over a restart. Not while it runs.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make a token for the HTTP listener.
+    Token(token::Arguments),
     /// Set a user's password in a password file, or delete the user.
     Passwd(passwd::Arguments),
     /// Ask a running broker whether it is ready.
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         Command::Demo => return finish(demo()),
         Command::Simulate(arguments) => return simulate::run(arguments),
         Command::Passwd(arguments) => return passwd::run(&arguments),
+        Command::Token(arguments) => return finish(token::run(&arguments)),
         Command::Logs(command) => return logs::run(command),
         Command::Health(arguments) => return health_command::run(&arguments),
         Command::Completions(arguments) => return finish(pages::completions(&arguments)),

@@ -166,6 +166,7 @@ impl World {
             "age_ms",
             "heard_ms",
             "refused",
+            "refusals",
             "present",
             "gone_ms",
             "status",

@@ -11,6 +11,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Retained {
     store: RwLock<Store>,
+    /// The broker's own, under `$SYS`, where nobody else may publish: in no account, and not stored.
+    own: RwLock<TopicTree<Message>>,
     max_messages: usize,
     max_bytes: usize,
     /// Told of every change under the lock, so that it hears of them in their order.
@@ -61,7 +63,7 @@ impl Retained {
     /// An empty store with its bounds.
     #[must_use]
     pub(super) fn new(max_messages: usize, max_bytes: usize, disk: Arc<store::Store>) -> Self {
-        Self { store: RwLock::default(), max_messages, max_bytes, disk }
+        Self { store: RwLock::default(), own: RwLock::default(), max_messages, max_bytes, disk }
     }
 
     /// Takes up what was there before a restart, whatever the limits are now.
@@ -116,20 +118,20 @@ impl Retained {
         Ok(ticket)
     }
 
-    /// Keeps a message of the broker's own, until it stops: there are few of them, so no limit counts, and nothing of them is
-    /// stored.
+    /// Keeps a message of the broker's own, until it stops.
     pub(super) fn show(&self, message: &Message) {
-        let mut store = self.store.write();
-        store.bytes += message.size();
-        if let Some(before) = store.tree.insert(message.topic(), message.detached()) {
-            store.bytes -= before.size();
-        }
+        self.own.write().insert(message.topic(), message.detached());
     }
 
     /// The messages whose topics match `filter`, except for expired ones, which are removed.
     #[must_use]
     pub(super) fn matching(&self, filter: &str, now_ms: u64) -> Vec<Message> {
         let mut found = Vec::new();
+        // No wildcard stands for a first level that begins with $ (MQTT-4.7.2-1).
+        if filter.starts_with("$SYS/") {
+            self.own.read().topics_matching(filter, |message| found.push(message.clone()));
+            return found;
+        }
         self.store.read().tree.topics_matching(filter, |message| found.push(message.clone()));
         if found.iter().any(|message| message.expires_at() <= now_ms) {
             let mut store = self.store.write();

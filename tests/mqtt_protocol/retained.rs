@@ -1,6 +1,7 @@
 //! Retained messages.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::common::packet::{RETAIN_AS_PUBLISHED, RETAIN_IF_NEW, RETAIN_NEVER};
 use crate::common::{Broker, Connect, Publish, V5, V311, VERSIONS, Wire, property};
@@ -261,7 +262,7 @@ fn a_retained_message_is_delivered_at_the_lower_qos() {
 
 #[test]
 fn nobody_publishes_in_the_brokers_own_tree() {
-    let broker = Broker::start(|_| {});
+    let broker = Broker::start(|settings| settings.sys_interval = Duration::ZERO);
     for version in VERSIONS {
         let mut reader = Wire::subscriber(broker.mqtt, "reader", &[("$SYS/#", 0), ("$SYSTEM/#", 0)]);
         let mut client = Wire::clean(broker.mqtt, version, "client");

@@ -28,7 +28,7 @@ fn words(json: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_image_serves_with_settings_that_want_a_password_file() {
+fn the_image_serves_with_settings_that_want_a_password_file_and_a_token() {
     assert_eq!(words(&the("ENTRYPOINT")), ["/dockgate"]);
     let command = words(&the("CMD"));
     let command: Vec<_> = command.iter().map(String::as_str).collect();
@@ -36,7 +36,9 @@ fn the_image_serves_with_settings_that_want_a_password_file() {
     std::fs::copy(path("config/docker/dockgate.toml"), folder.path().join("dockgate.toml")).unwrap();
     let output = checked(&command, folder.path());
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(stderr(&output).contains("passwd"), "{output:?}");
+    assert!(stderr(&output).contains("passwd") && stderr(&output).contains("http-token"), "{output:?}");
+    let token = dockgate(&["token", folder.path().join("http-token").to_str().unwrap()], &[]);
+    assert!(token.status.success(), "{token:?}");
     let passwords = folder.path().join("passwd");
     let set = std::process::Command::new("sh")
         .args(["-c", "echo secret | \"$0\" passwd \"$1\" backend", env!("CARGO_BIN_EXE_dockgate")])

@@ -23,7 +23,8 @@ fn a_broker_that_is_ready_is_said_to_be() {
     }
     // The container's listener is on all addresses, and is asked on loopback.
     let everywhere = format!("0.0.0.0:{}", broker.http.port());
-    assert!(dockgate(&["health"], &[("DOCKGATE_HTTP__BIND", &everywhere)]).status.success());
+    let variables = [("DOCKGATE_HTTP__BIND", &everywhere[..]), ("DOCKGATE_HTTP__TOKEN_FILE", "http-token")];
+    assert!(dockgate(&["health"], &variables).status.success());
 }
 
 #[test]

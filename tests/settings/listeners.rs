@@ -68,7 +68,7 @@ fn two_sockets_cannot_take_one_address() {
         (vec!["127.0.0.1:9641"], "127.0.0.1:9641"),
         (vec!["127.0.0.1:9641"], "0.0.0.0:9641"),
     ] {
-        let mut text = format!("[access]\nallow_anonymous = true\n[http]\nbind = \"{http}\"\n");
+        let mut text = format!("[access]\nallow_anonymous = true\n[http]\nbind = \"{http}\"\ntoken_file = \"t\"\n");
         for address in &listeners {
             text.push_str(&format!("[[listeners]]\nbind = \"{address}\"\n"));
         }

@@ -32,9 +32,9 @@ fn assert_warnings(text: &str, parts: &[&str]) {
 #[test]
 fn what_is_unwise_is_said_with_its_place_and_a_remedy() {
     assert_eq!(
-        warnings("[http]\nbind = \"0.0.0.0:80\"\n"),
-        ["dockgate.toml:2: http.bind = 0.0.0.0:80: whoever reaches it reads metrics and uploads without a password; \
-             bind to 127.0.0.1, or let only a proxy that asks for one reach it"]
+        warnings("[http]\nbind = \"0.0.0.0:80\"\ntoken_file = \"t\"\n"),
+        ["dockgate.toml:2: http.bind = 0.0.0.0:80: others reach it unencrypted: who is on the way reads the token; \
+             bind to 127.0.0.1, and have a proxy in front of it that encrypts"]
     );
     let tls = "tls_cert = \"a\"\ntls_key = \"closed\"\n";
     let passwords = "[access]\npassword_file = \"closed\"\nroles.dock = [\"*\"]\n";
@@ -171,7 +171,8 @@ fn secrets_that_everybody_on_the_machine_may_read_are_warned_about() {
 
 #[test]
 fn a_warning_about_a_variable_names_it() {
-    let loaded = load_all(None, &[("DOCKGATE_HTTP__BIND", "0.0.0.0:0")]).unwrap();
+    let loaded =
+        load_all(None, &[("DOCKGATE_HTTP__BIND", "0.0.0.0:0"), ("DOCKGATE_HTTP__TOKEN_FILE", "t")]).unwrap();
     let [warning] = &*loaded.warnings else { panic!("{loaded:?}") };
     assert_eq!(warning.place, Place::Environment("DOCKGATE_HTTP__BIND".to_owned()));
     assert_eq!(warning.key, "http.bind");

@@ -106,7 +106,7 @@ fn a_wrong_parameter_is_a_problem_that_names_it_and_the_remedy() {
         ("/api/v1/gateways?state=all", "unknown parameter \"state\"", "online, limit, after"),
         ("/api/v1/uploads?outcome=ok,done", "outcome has \"done\"", "released"),
         ("/api/v1/uploads?code=x", "code is \"x\"", "324019"),
-        ("/api/v1/uploads/x", "number of the upload", "invalid digit"),
+        ("/api/v1/uploads/x", "number of the upload", "u64"),
         ("/api/v1/gateways?online=yes", "online is \"yes\"", "true or false"),
         ("/api/v1/gateways/SN1?limit=1", "unknown parameter \"limit\"", "no parameters"),
         ("/api/v1/gateways/%ff", "serial number", "UTF-8"),
