@@ -92,9 +92,9 @@ impl From<Broker> for Server {
 pub(crate) fn run(command: Command) -> ExitCode {
     let both = |module: Option<Module>| module.map_or_else(|| vec!["0", "3"], |module| vec![module.word()]);
     match command {
-        Command::List { gateway, module, json, broker } => finish(block_on(async {
-            Ok(operator::list(broker.into(), &gateway, &both(module), json).await?)
-        })),
+        Command::List { gateway, module, json, broker } => {
+            finish(block_on(async { Ok(operator::list(broker.into(), &gateway, &both(module), json).await?) }))
+        }
         Command::Pull { gateway, module, last, boot, broker } => {
             let wanted = match module {
                 Some(module) if !boot.is_empty() => Selection::Boots(module.word(), boot),

@@ -87,12 +87,8 @@ impl Guard {
 }
 
 fn read_token(path: &Path) -> Result<Secret, Flaw> {
-    let flaw = |fault: String, remedy: &str| Flaw {
-        path: path.to_owned(),
-        line: None,
-        fault,
-        remedy: remedy.to_owned(),
-    };
+    let flaw =
+        |fault: String, remedy: &str| Flaw { path: path.to_owned(), line: None, fault, remedy: remedy.to_owned() };
     let bytes = read(path, LARGEST_FILE)
         .map_err(|error| flaw(format!("the token cannot be read ({error})"), "give a file that the broker may read"))?;
     let text = bytes.trim_ascii();
@@ -109,7 +105,9 @@ fn is_bearer_of(token: &Secret, headers: &HeaderMap) -> Result<(), Problem> {
     let (scheme, given) = given.split_at(given.iter().position(|byte| *byte == b' ').unwrap_or(given.len()));
     let detail = match given.trim_ascii() {
         [] => "this takes the token of http.token_file: send Authorization: Bearer and the token",
-        _ if !scheme.eq_ignore_ascii_case(b"bearer") => "this takes Authorization: Bearer and the token of http.token_file",
+        _ if !scheme.eq_ignore_ascii_case(b"bearer") => {
+            "this takes Authorization: Bearer and the token of http.token_file"
+        }
         given if Secret::new(given.to_vec()) == *token => return Ok(()),
         _ => "this is not the token of http.token_file",
     };
@@ -198,7 +196,8 @@ mod tests {
         let admit = |value| status(guard.admit(&headers(&[("host", "any.example"), ("authorization", value)])));
         assert_eq!(admit("Bearer 0123456789abcdef"), 200);
         assert_eq!(admit("bearer  0123456789abcdef"), 200);
-        for wrong in ["Bearer 0123456789abcdeF", "Bearer", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef", ""] {
+        for wrong in ["Bearer 0123456789abcdeF", "Bearer", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef", ""]
+        {
             assert_eq!(admit(wrong), 401, "{wrong}");
         }
         assert_eq!(status(guard.admit(&headers(&[("host", "127.0.0.1")]))), 401);

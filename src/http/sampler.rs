@@ -134,7 +134,8 @@ impl Sampler {
     pub(super) fn today(&self) -> (Today, Totals) {
         let totals = self.metrics.totals();
         let (since_ms, before) = self.state.lock().day.clone();
-        let ended = Outcome::ALL.iter().enumerate().map(|(at, outcome)| (*outcome, totals.ended[at] - before.ended[at]));
+        let ended =
+            Outcome::ALL.iter().enumerate().map(|(at, outcome)| (*outcome, totals.ended[at] - before.ended[at]));
         let is_failure = |outcome| !matches!(outcome, Outcome::Ok | Outcome::Canceled | Outcome::Released);
         let count = |wanted: &dyn Fn(Outcome) -> bool| ended.clone().filter(|(o, _)| wanted(*o)).map(|(_, n)| n).sum();
         let today = Today {

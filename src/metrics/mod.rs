@@ -10,9 +10,9 @@ mod broker;
 mod family;
 mod label;
 mod store;
-mod totals;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod uploads;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,11 +20,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use self::family::PREFIX;
-pub use self::totals::Totals;
 pub use self::label::{
     AuthFailure, ConnectRefusal, Disconnect, Drop, Label, Limit, ProtocolFault, Qos, SessionState, SubscriptionKind,
     Version,
 };
+pub use self::totals::Totals;
 
 /// Every metric of the process.
 ///

@@ -80,8 +80,7 @@ impl Metrics {
             bytes_out: broker.network_bytes_sent.get(),
             started: uploads.started.get(),
             refused: sum(&State::ALL, |state| uploads.refused.of(state).get()),
-            ended: Outcome::ALL
-                .map(|outcome| sum(&Modules::ALL, |modules| uploads.ended.of(outcome, modules).get())),
+            ended: Outcome::ALL.map(|outcome| sum(&Modules::ALL, |modules| uploads.ended.of(outcome, modules).get())),
         }
     }
 }

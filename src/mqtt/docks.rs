@@ -79,7 +79,8 @@ impl Broker {
         if !self.feed().is_watched() {
             return;
         }
-        let filters: Vec<_> = session.state().subscriptions.keys().filter(|f| gateway_of(f).is_some()).cloned().collect();
+        let filters: Vec<_> =
+            session.state().subscriptions.keys().filter(|f| gateway_of(f).is_some()).cloned().collect();
         for gateway in filters.iter().filter_map(|filter| gateway_of(filter)) {
             self.tell_of(gateway);
         }

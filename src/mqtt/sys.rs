@@ -143,9 +143,10 @@ impl Status {
             ("version".to_owned(), concat!("dockgate version ", env!("CARGO_PKG_VERSION")).to_owned()),
         ];
         let loads = LOADS.iter().zip(&self.loads).flat_map(|((name, _), averages)| {
-            MINUTES.iter().zip(averages).map(move |(minutes, average)| {
-                (format!("load/{name}/{minutes}min"), format!("{average:.2}"))
-            })
+            MINUTES
+                .iter()
+                .zip(averages)
+                .map(move |(minutes, average)| (format!("load/{name}/{minutes}min"), format!("{average:.2}")))
         });
         let all = counts.chain(words).chain(loads);
         all.map(|(name, value)| (format!("$SYS/broker/{name}"), value)).collect()

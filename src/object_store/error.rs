@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::Provider;
 use super::keys::{KeyPair, KeysError};
 use super::sts::Service;
 
@@ -81,7 +82,7 @@ const NO_SERVICE: &str = "check object_store.endpoint and object_store.sts; a st
 
 impl GrantError {
     pub(super) fn unreachable(service: &Service, cause: &ureq::Error) -> Self {
-        let is_store = service.provider == super::Provider::Minio;
+        let is_store = service.provider == Provider::Minio;
         Self::Unreachable {
             endpoint: service.endpoint.url(),
             cause: clean(&cause.to_string()),
@@ -101,7 +102,7 @@ impl GrantError {
             endpoint: service.endpoint.url(),
             of: service.role.as_ref().map(|role| format!(" of the role {}", clean(role))).unwrap_or_default(),
             status,
-            remedy: remedy(code, status),
+            remedy: remedy(service.provider, code, status),
             code: hide(code),
             message: hide(message),
         }
@@ -113,14 +114,17 @@ impl GrantError {
 }
 
 /// What to do about a code of AWS, MinIO or Alibaba Cloud.
-fn remedy(code: &str, status: u16) -> &'static str {
+fn remedy(provider: Provider, code: &str, status: u16) -> &'static str {
     let is = |words: &[&str]| words.iter().any(|word| code.contains(word));
     if is(&["TimeTooSkewed", "Expired", "InvalidTimeStamp"]) {
         "set the clock of this machine, for instance with NTP"
     } else if is(&["InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClient"]) {
         "check access_key_id"
-    } else if is(&["SignatureDoesNotMatch", "IncompleteSignature"]) {
+    } else if is(&["SignatureDoesNotMatch", "IncompleteSignature", "AuthorizationHeaderMalformed"]) {
         "check secret_access_key and object_store.region"
+    } else if provider == Provider::Minio && is(&["AccessDenied"]) {
+        "check the keys: MinIO takes those of a user (mc admin user add), not the access keys that its console makes, and in \
+         older releases not those of root"
     } else if is(&["AccessDenied", "NoPermission", "EntityNotExist", "AuthFailure"]) {
         "check object_store.role, that it trusts the user of these keys, and that the user may call sts:AssumeRole"
     } else if is(&["DurationSeconds", "ValidationError", "InvalidParameter", "MissingParameter"]) {

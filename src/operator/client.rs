@@ -170,7 +170,8 @@ impl Client {
             tokio::task::spawn_blocking(move || client.exchange(&url, body)).await
         };
         let unreachable = |cause: String| ApiError::Unreachable { url: url.clone(), cause };
-        let (status, body) = asked.map_err(|error| unreachable(error.to_string()))?.map_err(|e| unreachable(e.to_string()))?;
+        let (status, body) =
+            asked.map_err(|error| unreachable(error.to_string()))?.map_err(|e| unreachable(e.to_string()))?;
         if (200..300).contains(&status) {
             return Ok(Answer { url, body });
         }

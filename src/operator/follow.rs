@@ -135,7 +135,11 @@ fn percent(file: &UploadFile) -> u64 {
 
 fn message(file: &UploadFile) -> String {
     let size = file.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a conversion saturates, and it is shown")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a conversion saturates, and it is shown"
+    )]
     let rate = file.upload_rate.filter(|rate| *rate > 0.0).map(|rate| format!(", {}/s", HumanBytes(rate as u64)));
     format!("{} {size}{}", file.status, rate.unwrap_or_default())
 }

@@ -54,7 +54,9 @@ impl Selection {
                 let chosen = modules.iter().filter_map(|module| last(of_module(module)?, *count));
                 let chosen: Vec<_> = chosen.collect();
                 if chosen.is_empty() {
-                    return Err(Nothing::Listed(modules.iter().map(|module| name(module)).collect::<Vec<_>>().join(" and ")));
+                    return Err(Nothing::Listed(
+                        modules.iter().map(|module| name(module)).collect::<Vec<_>>().join(" and "),
+                    ));
                 }
                 Ok(chosen)
             }

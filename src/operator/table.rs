@@ -76,7 +76,10 @@ mod tests {
         .unwrap();
         let text = of(&list);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["3", "321", "2022-08-02", "08:03", "?", "1.50", "MiB"]);
+        assert_eq!(
+            lines[1].split_whitespace().collect::<Vec<_>>(),
+            ["3", "321", "2022-08-02", "08:03", "?", "1.50", "MiB"]
+        );
         assert_eq!(lines[2], "the aircraft: the dock answered 324015, Aircraft is powered off");
         assert!(of(&List { listed: Vec::new() }).contains("no logs"));
     }

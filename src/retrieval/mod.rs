@@ -18,13 +18,13 @@ use tokio::runtime::Handle;
 pub use self::refused::Refused;
 pub use self::request::{Wanted, archive_keys};
 use crate::access::{Identity, Proof, Rights};
-use crate::sim::messages::{self as cloud_api, Credentials, ListRequest, Module, UpdateRequest};
 use crate::ledger::{Ledger, ListedView, UploadView};
 use crate::message::{NEVER, Parts, QoS};
 use crate::mqtt::broker::{Accepted, Author};
 use crate::mqtt::{Broker, Dock};
 use crate::object_store::{Grant, ObjectStore};
 use crate::route::Batch;
+use crate::sim::messages::{self as cloud_api, Credentials, ListRequest, Module, UpdateRequest};
 use crate::store::Ticket;
 
 /// What docks and the ledger know the broker's own requests by.
@@ -68,12 +68,8 @@ impl Retrieval {
     /// A retrieval whose requests go out in the present tokio runtime. Without `store` it can start no upload.
     #[must_use]
     pub fn new(broker: Arc<Broker>, ledger: Arc<Ledger>, store: Option<Arc<ObjectStore>>) -> Self {
-        let identity = Identity {
-            client_id: CLIENT_ID.into(),
-            username: None,
-            listener_role: None,
-            proof: Proof::Anonymous,
-        };
+        let identity =
+            Identity { client_id: CLIENT_ID.into(), username: None, listener_role: None, proof: Proof::Anonymous };
         let rights = Rights::everything(&identity);
         Self { broker, ledger, store, identity, rights, runtime: Handle::current() }
     }
@@ -205,15 +201,8 @@ impl Retrieval {
 
     async fn publish(&self, topic: &str, payload: &[u8], expires_at: u64) -> Accepted {
         let author = Author { identity: &self.identity, rights: &self.rights, presence: CLIENT_ID, is_here: true };
-        let parts = Parts {
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            publisher: 0,
-            expires_at,
-            topic,
-            properties: &[],
-            payload,
-        };
+        let parts =
+            Parts { qos: QoS::AtLeastOnce, retain: false, publisher: 0, expires_at, topic, properties: &[], payload };
         let (mut batch, mut arena) = (Batch::default(), BytesMut::new());
         let accepted = self.broker.publish(&author, &parts, &mut batch, &mut arena);
         self.broker.send_all(&mut batch).await;

@@ -41,7 +41,9 @@ pub enum Refused {
         waited: Duration,
     },
     /// There is nowhere to upload to.
-    #[error("no object store is configured: give the section [object_store] of the settings an endpoint, a bucket and keys")]
+    #[error(
+        "no object store is configured: give the section [object_store] of the settings an endpoint, a bucket and keys"
+    )]
     NoStore,
     /// The object store gave no credentials.
     #[error("{0}")]

@@ -13,8 +13,8 @@ pub const UPLOAD_FAILED: i64 = 324_019;
 pub(super) struct Delivery {
     /// What is to be done, until somebody does it.
     job: Option<Job>,
-    /// Its size and its fingerprint, once there is an archive.
-    packed: Option<(u64, String)>,
+    /// Whether there is an archive.
+    is_packed: bool,
     /// Bytes that are on their way.
     sent: u64,
     /// As many as were at the last look.
@@ -34,7 +34,7 @@ pub(super) struct Look {
 
 impl Delivery {
     pub(super) fn new(job: Job) -> Self {
-        Self { job: Some(job), packed: None, sent: 0, seen: 0, end: None }
+        Self { job: Some(job), is_packed: false, sent: 0, seen: 0, end: None }
     }
 
     /// What is to be done, once.
@@ -44,21 +44,16 @@ impl Delivery {
 
     pub(super) fn note(&mut self, what: Happened) {
         match what {
-            Happened::Packed { size, fingerprint } => self.packed = Some((size, fingerprint)),
+            Happened::Packed { .. } => self.is_packed = true,
             Happened::Sent(bytes) => self.sent = bytes,
             Happened::Stored => self.end = Some(Ok(())),
             Happened::Failed => self.end = Some(Err(UPLOAD_FAILED)),
         }
     }
 
-    /// The archive's size and fingerprint, once it is there. One that cannot be made has ended, and never is.
-    pub(super) fn packed(&self) -> Option<(u64, &str)> {
-        self.packed.as_ref().map(|(size, fingerprint)| (*size, &**fingerprint))
-    }
-
     /// Whether nothing keeps it from being sent, or from failing.
     pub(super) fn is_prepared(&self) -> bool {
-        self.packed.is_some() || self.end.is_some()
+        self.is_packed || self.end.is_some()
     }
 
     pub(super) fn look(&mut self, passed: Duration) -> Look {

@@ -9,7 +9,8 @@
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
 //! - [`fault`]: what docks do that they should not.
-//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, for a plan that wants them.
+//! - [`archive`], [`delivery`] and [`transfer`]: the archives themselves and their way into an object store, for a plan
+//!   that wants them.
 //! - [`demo`]: what `dockgate demo` shows, checking every line that it prints.
 //! - [`fleet`]: what `dockgate simulate` runs, thousands of docks and the backends that judge the broker between them.
 

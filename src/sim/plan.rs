@@ -25,8 +25,8 @@ pub struct Plan {
     pub clock_lag: Duration,
     /// How an upload ends if nobody cancels it.
     pub outcome: Outcome,
-    /// Whether archives are really made and sent into the object store that a start names. Otherwise nothing is, and only the
-    /// events tell of it.
+    /// Whether archives are really made and sent into the object store that a start names. Otherwise nothing is,
+    /// and only the events tell of it.
     pub real: Option<RealUploads>,
     /// Where latencies, rates and fingerprints come from.
     pub seed: u64,

@@ -149,10 +149,7 @@ impl Upload {
                 Stage::Pull(left) if left > passed => Stage::Pull(left - passed),
                 Stage::Pull(_) => Stage::Zip(self.preparation),
                 Stage::Zip(left) if left > passed => Stage::Zip(left - passed),
-                Stage::Zip(_) if archive.is_prepared() => {
-                    archive.take_over();
-                    Stage::Uploading
-                }
+                Stage::Zip(_) if archive.is_prepared() => Stage::Uploading,
                 Stage::Zip(_) => Stage::Zip(Duration::ZERO),
                 Stage::Uploading => {
                     // A radio link's rate is not flat: give or take 15 %.
@@ -182,15 +179,19 @@ impl Upload {
 
     /// Takes note of what has happened to the archive of this number.
     pub fn note(&mut self, index: usize, what: Happened) {
-        let archive = self.archives.get_mut(index).filter(|archive| !archive.stage.is_over());
-        if let Some(delivery) = archive.and_then(|archive| archive.delivery.as_mut()) {
+        let Some(archive) = self.archives.get_mut(index).filter(|archive| !archive.stage.is_over()) else { return };
+        if let Happened::Packed { size, fingerprint } = &what {
+            (archive.size, archive.fingerprint) = (*size, fingerprint.clone());
+        }
+        if let Some(delivery) = &mut archive.delivery {
             delivery.note(what);
         }
     }
 
-    /// Whether the archive of this number still has a way to go.
+    /// Whether the archive of this number still has a way to go; one that hangs has none.
     pub fn is_under_way(&self, index: usize) -> bool {
-        self.archives.get(index).is_some_and(|archive| !archive.stage.is_over())
+        let archive = self.archives.get(index);
+        archive.is_some_and(|archive| !archive.stage.is_over() && archive.stage != Stage::Stalled)
     }
 
     /// Cancels the archives of these modules; those that are over stay as they are.
@@ -242,13 +243,6 @@ impl Upload {
 impl Archive {
     fn is_prepared(&self) -> bool {
         self.delivery.as_ref().is_none_or(Delivery::is_prepared)
-    }
-
-    /// A real archive has a size and a fingerprint of its own.
-    fn take_over(&mut self) {
-        if let Some((size, fingerprint)) = self.delivery.as_ref().and_then(Delivery::packed) {
-            (self.size, self.fingerprint) = (size, fingerprint.to_owned());
-        }
     }
 
     /// Sends at this rate, or looks how far the delivery is. How it ended, if it did: with a code if it failed.

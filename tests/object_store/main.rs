@@ -7,4 +7,5 @@ mod common;
 mod grants;
 mod moto;
 mod refusals;
+mod requests;
 mod uploads;

@@ -77,7 +77,7 @@ fn a_refusal_is_told_with_the_services_own_words_and_without_the_keys_in_them() 
             "403 Forbidden",
             "AccessDenied",
             "User hunter1 may not.\n\u{1b}[31m",
-            &["AccessDenied (User (hidden) may not.\\n\\u{1b}[31m)", "object_store.role"][..],
+            &["AccessDenied (User (hidden) may not.\\n\\u{1b}[31m)", "not the access keys that its console makes"][..],
         ),
         ("403 Forbidden", "RequestTimeTooSkewed", "", &["status 403; set the clock"]),
         ("400 Bad Request", "ValidationError", "DurationSeconds exceeds", &["object_store.session"]),
@@ -132,4 +132,21 @@ fn a_key_that_is_none_of_the_stores_uploads_is_not_asked_for() {
     }
     assert!(store.credentials(&[]).is_err());
     assert!(store.credentials(&["dockgate/a"; 9]).is_err());
+}
+
+#[test]
+fn a_file_of_keys_that_cannot_be_used_is_told_with_the_other_files() {
+    let object_store = ObjectStoreSettings {
+        access_key_id: None,
+        secret_access_key: None,
+        credentials_file: Some("/nowhere/s3-keys".into()),
+        ..at("http://127.0.0.1:1")
+    };
+    let settings = dockgate::config::Settings { object_store, ..Default::default() };
+    let flaws = dockgate::files::Files::open(&settings).unwrap_err();
+    assert_eq!(flaws.len(), 1, "{flaws:?}");
+    assert_says(
+        &flaws[0].to_string(),
+        &["/nowhere/s3-keys: the object store's keys cannot be read (No such file", "give a file"],
+    );
 }

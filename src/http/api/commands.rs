@@ -209,7 +209,9 @@ pub(super) async fn release(State(api): Shared, sn: Serial, asked: Asked<Release
 }
 
 fn body<T>(asked: Asked<T>) -> Result<T, Problem> {
-    asked.map(|Json(asked)| asked).map_err(|error| Problem::of(error.status(), format!("the body: {}", error.body_text())))
+    asked
+        .map(|Json(asked)| asked)
+        .map_err(|error| Problem::of(error.status(), format!("the body: {}", error.body_text())))
 }
 
 /// A serial number that can be a level of a topic.

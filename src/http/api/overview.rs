@@ -130,10 +130,7 @@ impl Api {
             now_ms: now.0,
             uptime_ms: now.since(state.started),
             ready: reasons.is_empty(),
-            reasons: reasons
-                .into_iter()
-                .map(|(reason, detail)| NotReady { reason: reason.as_str(), detail })
-                .collect(),
+            reasons: reasons.into_iter().map(|(reason, detail)| NotReady { reason: reason.as_str(), detail }).collect(),
             connections: totals.connections,
             sessions_offline: totals.sessions_offline,
             gateways: Gateways { known, online },

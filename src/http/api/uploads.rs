@@ -66,9 +66,9 @@ pub(super) async fn upload(
     Parameters::read(pairs, "GET /api/v1/uploads/{id}", &[])?;
     read(api, move |_, ledger, now| match ledger.upload(id, now) {
         Some(view) => Ok(json(&view)),
-        None => Err(Problem::not_found(format!(
-            "no upload {id} is remembered; GET /api/v1/uploads lists those that are"
-        ))),
+        None => {
+            Err(Problem::not_found(format!("no upload {id} is remembered; GET /api/v1/uploads lists those that are")))
+        }
     })
     .await
 }
@@ -97,7 +97,8 @@ impl UploadsWanted {
                 return Err(Problem::bad_request(format!("state is {}; use running, ended or all", quoted(other))));
             }
         };
-        let outcomes = parameters.take("outcome").map_or(Ok(Vec::new()), |words| words.split(',').map(outcome).collect());
+        let outcomes =
+            parameters.take("outcome").map_or(Ok(Vec::new()), |words| words.split(',').map(outcome).collect());
         let code = parameters.take("code").map(|code| {
             let wrong = || Problem::bad_request(format!("code is {}; use a number such as 324019", quoted(&code)));
             code.parse().map_err(|_| wrong())

@@ -21,7 +21,8 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// The hash of what is inside of the page's only element of this name, for the policy.
 fn hash_of(element: &str) -> String {
-    let inside = PAGE.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once(&format!("</{element}>")));
+    let inside =
+        PAGE.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once(&format!("</{element}>")));
     let hash = digest(&SHA256, inside.map_or("", |(inside, _)| inside).as_bytes());
     format!("sha256-{}", STANDARD.encode(hash))
 }
