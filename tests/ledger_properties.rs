@@ -162,7 +162,7 @@ impl World {
     }
 
     fn known_but_for_progress(&self) -> Vec<serde_json::Value> {
-        const PROGRESS: [&str; 15] = [
+        const PROGRESS: [&str; 16] = [
             "age_ms",
             "heard_ms",
             "refused",

@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 /// Minutes that loads are averaged over.
 const MINUTES: [u32; 3] = [1, 5, 15];
 
+/// One of the counts.
+type Count = fn(&Totals) -> u64;
+
 /// What has a load, and the count that it is of.
-const LOADS: &[(&str, fn(&Totals) -> u64)] = &[
+const LOADS: &[(&str, Count)] = &[
     ("messages/received", |totals| totals.packets_received),
     ("messages/sent", |totals| totals.packets_sent),
     ("publish/dropped", |totals| totals.dropped),

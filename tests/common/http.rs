@@ -51,13 +51,7 @@ pub(crate) fn post(address: SocketAddr, path: &str, body: &Value) -> Response {
 
 /// Any request.
 #[track_caller]
-pub(crate) fn request(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Response {
+pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
     let mut stream = TcpStream::connect(address).expect("HTTP listens");
     // The broker waits for docks longer than tests wait for anything else.
     stream.set_read_timeout(Some(3 * DEADLINE)).expect("it is not zero");

@@ -37,7 +37,10 @@ async fn a_dock_is_asked_for_its_logs_and_the_answer_has_them() {
     let list = answer.json();
     assert_eq!((&list["gateway"], &list["result"]), (&json!(plan.gateway), &json!(0)));
     let asked: Header = messages::decode(&journal.received()[0].payload).unwrap();
-    assert_eq!((json!(asked.tid), json!(asked.bid), &*asked.method), (list["tid"].clone(), list["bid"].clone(), messages::LIST));
+    assert_eq!(
+        (json!(asked.tid), json!(asked.bid), &*asked.method),
+        (list["tid"].clone(), list["bid"].clone(), messages::LIST)
+    );
     for (listed, logs) in list["listed"].as_array().unwrap().iter().zip(&plan.logs) {
         assert_eq!(listed["module"], logs.module.as_str());
         let boots: Vec<_> = listed["files"].as_array().unwrap().iter().map(|file| file["boot_index"].clone()).collect();
@@ -74,19 +77,28 @@ async fn an_upload_is_started_under_the_same_rule_as_everybodys_and_canceled() {
     let problem = second.json();
     assert_eq!((&problem["code"], &problem["upload"]), (&json!(325_009), &started["id"]));
     assert!(problem["meaning"].as_str().unwrap().contains("exporting logs"), "{problem}");
-    let starts = journal.received().iter().filter(|message| {
-        messages::decode::<Header>(&message.payload).is_ok_and(|header| header.method == messages::START)
-    }).count();
+    let starts = journal
+        .received()
+        .iter()
+        .filter(|message| {
+            messages::decode::<Header>(&message.payload).is_ok_and(|header| header.method == messages::START)
+        })
+        .count();
     assert_eq!(starts, 1, "the dock never saw the second");
     assert_eq!(metric(broker.http, "dockgate_uploads_refused_total", "active"), 1.0);
-    let gateway: Value = serde_json::from_str(&get(broker.http, &format!("/api/v1/gateways/{}", plan.gateway))).unwrap();
-    assert_eq!((&gateway["refusals"][0]["client"], &gateway["refusals"][0]["would"]), (&json!("dockgate"), &json!(false)));
+    let gateway: Value =
+        serde_json::from_str(&get(broker.http, &format!("/api/v1/gateways/{}", plan.gateway))).unwrap();
+    assert_eq!(
+        (&gateway["refusals"][0]["client"], &gateway["refusals"][0]["would"]),
+        (&json!("dockgate"), &json!(false))
+    );
 
     assert_eq!(post(broker.http, &of(&plan, "uploads/cancel"), &json!({})).status, 200);
     eventually("it is canceled", || upload()["outcome"] == "canceled");
     let text = get(broker.http, "/api/v1/uploads?outcome=canceled");
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["matching"], 1);
-    let all = [text, get(broker.http, &format!("/api/v1/gateways/{}", plan.gateway)), get(broker.http, "/metrics")].concat();
+    let all =
+        [text, get(broker.http, &format!("/api/v1/gateways/{}", plan.gateway)), get(broker.http, "/metrics")].concat();
     let sent = String::from_utf8(journal.received()[0].payload.to_vec()).unwrap();
     let credentials = &serde_json::from_str::<Value>(&sent).unwrap()["data"]["credentials"];
     for secret in ["access_key_id", "access_key_secret", "security_token"] {

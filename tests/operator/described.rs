@@ -28,7 +28,8 @@ impl Description {
         schema["components"] = self.0["components"].clone();
         let validator = jsonschema::validator_for(&closed(schema)).unwrap();
         let body = answer.json();
-        let errors: Vec<_> = validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<_> =
+            validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{method} {path}: {errors:#?}\n{body:#}");
     }
 }
@@ -108,7 +109,13 @@ fn every_operation_that_is_described_is_there_and_every_parameter_is_taken() {
             if method == "get" && !path.ends_with("/events") {
                 let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
                 for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
-                    let answer = request(broker.http, "GET", &format!("{concrete}?{}=", parameter["name"].as_str().unwrap()), &[], "");
+                    let answer = request(
+                        broker.http,
+                        "GET",
+                        &format!("{concrete}?{}=", parameter["name"].as_str().unwrap()),
+                        &[],
+                        "",
+                    );
                     assert!(!answer.body.contains("unknown parameter"), "{answer:?}");
                 }
                 let unknown = request(broker.http, "GET", &format!("{concrete}?nonsense=1"), &[], "");

@@ -72,7 +72,10 @@ async fn the_last_logs_are_pulled_into_the_store_and_their_fingerprints_are_thos
     let mut archive = tar::Archive::new(&*object);
     assert_eq!(archive.entries().unwrap().count(), 2, "two logs");
     let ledger: Value = serde_json::from_str(&get(broker.http, "/api/v1/uploads?state=ended")).unwrap();
-    assert_eq!((&ledger["uploads"][0]["outcome"], &ledger["uploads"][0]["files"][0]["fingerprint"]), (&"ok".into(), &fingerprint.into()));
+    assert_eq!(
+        (&ledger["uploads"][0]["outcome"], &ledger["uploads"][0]["files"][0]["fingerprint"]),
+        (&"ok".into(), &fingerprint.into())
+    );
 
     let newest = plan.logs[0].boots.last().unwrap().boot_index.to_string();
     let pulled = finished(logs(broker.http, &["pull", &plan.gateway, "--module", "0", "--boot", &newest])).await;
@@ -87,7 +90,9 @@ async fn ctrl_c_cancels_what_the_dock_is_doing() {
     let (_dock, _) = connect(&broker, &plan).await;
     let mut command = logs(broker.http, &["pull", &plan.gateway]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let uploads = |query: &str| -> Value { serde_json::from_str(&get(broker.http, &format!("/api/v1/uploads?{query}"))).unwrap() };
+    let uploads = |query: &str| -> Value {
+        serde_json::from_str(&get(broker.http, &format!("/api/v1/uploads?{query}"))).unwrap()
+    };
     eventually("it runs", || uploads("state=running")["uploads"][0]["state"] == "active");
     // The terminal sends it to whoever follows the upload; it does so as soon as the start is answered.
     eventually("it is canceled", || {
@@ -116,7 +121,12 @@ async fn what_went_wrong_is_said_and_the_exit_code_tells() {
     let (_dock, _) = connect(&broker, &rejecting).await;
     let rejected = finished(logs(broker.http, &["pull", &rejecting.gateway])).await;
     assert!(text(&rejected.stderr).contains("325012: Aircraft is not connected"), "{rejected:?}");
-    for wrong in [&["pull", "SN", "--boot", "1"][..], &["pull", "SN", "--last", "0"], &["list"], &["pull", "SN", "--module", "1"]] {
+    for wrong in [
+        &["pull", "SN", "--boot", "1"][..],
+        &["pull", "SN", "--last", "0"],
+        &["list"],
+        &["pull", "SN", "--module", "1"],
+    ] {
         assert_eq!(finished(logs(broker.http, wrong)).await.status.code(), Some(2), "{wrong:?}");
     }
 }

@@ -39,7 +39,8 @@ fn every_topic_of_mosquitto_is_there_and_its_values_look_the_same() {
     let address = free.local_addr().unwrap();
     drop(free);
     let file = folder.path().join("mosquitto.conf");
-    let settings = format!("listener {} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nlog_dest none\n", address.port());
+    let settings =
+        format!("listener {} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nlog_dest none\n", address.port());
     std::fs::write(&file, settings).unwrap();
     let started = Command::new("mosquitto").arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let _mosquitto = Mosquitto(started.expect("mosquitto is needed: apt-get install mosquitto (see README.md)"));
@@ -79,7 +80,11 @@ fn the_figures_are_those_of_what_happened() {
         }
     }
     // All of one round are published together.
-    let mut late = Wire::subscriber(broker.mqtt, "late", &[("$SYS/broker/publish/bytes/received", 0), ("$SYS/broker/messages/received", 0)]);
+    let mut late = Wire::subscriber(
+        broker.mqtt,
+        "late",
+        &[("$SYS/broker/publish/bytes/received", 0), ("$SYS/broker/messages/received", 0)],
+    );
     let mut figures = BTreeMap::new();
     while figures.len() < 2 {
         let message = late.expect_publish();

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::common::{Broker, BrokerProcess, post, request};
 
 fn token(path: &Path, arguments: &[&str]) -> String {
-    let made = std::process::Command::new(env!("CARGO_BIN_EXE_dockgate")).arg("token").arg(path).args(arguments).output();
+    let made =
+        std::process::Command::new(env!("CARGO_BIN_EXE_dockgate")).arg("token").arg(path).args(arguments).output();
     let made = made.unwrap();
     assert!(made.status.success(), "{made:?}");
     std::fs::read_to_string(path).unwrap().trim().to_owned()
@@ -30,7 +31,11 @@ fn with_a_token_everything_but_the_empty_page_and_health_asks_for_it_and_a_new_o
     }
     for guarded in ["/metrics", "/api/v1/overview", "/api/v1/gateways", "/api/v1/events", "/api/v1/codes", "/nothing"] {
         let answer = request(broker.http, "GET", guarded, &[], "");
-        assert_eq!((answer.status, answer.header("content-type")), (401, Some("application/problem+json")), "{guarded}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (401, Some("application/problem+json")),
+            "{guarded}"
+        );
         assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"), "{answer:?}");
         assert!(answer.json()["detail"].as_str().unwrap().contains("http.token_file"), "{answer:?}");
     }
@@ -66,7 +71,12 @@ fn a_token_is_not_overwritten_by_accident_and_only_its_owner_reads_it() {
 fn a_listener_that_others_reach_does_not_start_without_a_token() {
     let run = |variables: &[(&str, &str)]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dockgate"));
-        command.arg("check").env("DOCKGATE_PERSISTENCE__ENABLED", "false").envs(variables.iter().copied()).output().unwrap()
+        command
+            .arg("check")
+            .env("DOCKGATE_PERSISTENCE__ENABLED", "false")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap()
     };
     let refused = run(&[("DOCKGATE_HTTP__BIND", "0.0.0.0:0")]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -82,7 +92,10 @@ fn a_listener_that_others_reach_does_not_start_without_a_token() {
     token(&path, &[]);
     let accepted = run(&variables);
     let said = String::from_utf8_lossy(&accepted.stdout).into_owned();
-    assert!(accepted.status.success() && said.contains("reached by every machine that can reach this one, with a token"), "{accepted:?}");
+    assert!(
+        accepted.status.success() && said.contains("reached by every machine that can reach this one, with a token"),
+        "{accepted:?}"
+    );
 }
 
 #[test]
@@ -94,7 +107,10 @@ fn another_page_can_neither_read_nor_change_anything() {
     // The dock is not there, which is all that is wrong with these.
     assert_eq!(status(broker.http, "POST", path, &[json]), 503);
     assert_eq!(status(broker.http, "POST", path, &[json, ("origin", &own)]), 503);
-    assert_eq!(status(broker.http, "POST", path, &[json, ("host", "docks.example"), ("origin", "https://docks.example")]), 503);
+    assert_eq!(
+        status(broker.http, "POST", path, &[json, ("host", "docks.example"), ("origin", "https://docks.example")]),
+        503
+    );
     for foreign in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
         assert_eq!(status(broker.http, "POST", path, &[json, foreign]), 403, "{foreign:?}");
     }

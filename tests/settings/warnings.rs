@@ -171,8 +171,7 @@ fn secrets_that_everybody_on_the_machine_may_read_are_warned_about() {
 
 #[test]
 fn a_warning_about_a_variable_names_it() {
-    let loaded =
-        load_all(None, &[("DOCKGATE_HTTP__BIND", "0.0.0.0:0"), ("DOCKGATE_HTTP__TOKEN_FILE", "t")]).unwrap();
+    let loaded = load_all(None, &[("DOCKGATE_HTTP__BIND", "0.0.0.0:0"), ("DOCKGATE_HTTP__TOKEN_FILE", "t")]).unwrap();
     let [warning] = &*loaded.warnings else { panic!("{loaded:?}") };
     assert_eq!(warning.place, Place::Environment("DOCKGATE_HTTP__BIND".to_owned()));
     assert_eq!(warning.key, "http.bind");
