@@ -63,7 +63,7 @@ fn the_broker_for_docks_on_other_machines_can_be_set_up_as_shown() {
     std::fs::write(folder.path().join("privkey.pem"), certified.signing_key.serialize_pem()).unwrap();
     let commands: Vec<_> =
         blocks(&readme, "sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let passwd: Vec<_> = commands.iter().filter(|line| line.contains("dockgate passwd")).collect();
+    let passwd: Vec<_> = commands.iter().filter(|line| line.starts_with("target/release/dockgate passwd")).collect();
     assert_eq!(passwd.len(), 2, "{passwd:?}");
     for line in passwd {
         let words: Vec<_> = line.split('#').next().unwrap().split_whitespace().skip(1).collect();
@@ -83,4 +83,28 @@ fn the_broker_for_docks_on_other_machines_can_be_set_up_as_shown() {
             || line.contains("open allow only")),
         "{told}"
     );
+}
+
+/// The words of every line in the README's shell blocks that runs dockgate.
+fn commands() -> Vec<Vec<String>> {
+    let readme = readme();
+    let lines = ["sh", "console"].map(|language| blocks(&readme, language).join("\n")).join("\n").replace("\\\n", " ");
+    let lines = lines.lines().flat_map(|line| line.split("&&")).map(|line| line.trim().trim_start_matches("$ "));
+    let words = lines.filter_map(|line| {
+        let line = line.split(" #").next()?.split(" > ").next()?;
+        let arguments = line.strip_prefix("target/release/dockgate").or_else(|| line.strip_prefix("dockgate"))?;
+        Some(arguments.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect())
+    });
+    words.collect()
+}
+
+#[test]
+fn every_command_that_is_shown_has_the_arguments_that_there_are() {
+    let commands = commands();
+    assert!(commands.len() > 15, "{commands:?}");
+    for arguments in commands {
+        // It says what it would do, unless it does not know an argument before that.
+        let output = Command::new(env!("CARGO_BIN_EXE_dockgate")).args(&arguments).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::limits::Bounds;
 use super::listener::{Listener, Security};
@@ -24,6 +25,7 @@ pub(super) struct Broker {
     log_types: Option<Vec<String>>,
     persistence: bool,
     persistence_location: Option<String>,
+    sys_interval: Option<Duration>,
     lost: Vec<String>,
     bridges: Vec<String>,
 }
@@ -87,6 +89,10 @@ impl Broker {
             ("persistence" | "retained_persistence" | "persistence_location", _) => {
                 self.lost.push(format!("{}: Mosquitto does not take this value", shown(line)));
             }
+            // Mosquitto takes seconds, 0 for never.
+            ("sys_interval", _) if line.word().parse::<u16>().is_ok_and(|seconds| seconds <= 3600) => {
+                self.sys_interval = line.word().parse().ok().map(Duration::from_secs);
+            }
             ("log_type", _) => self.log_types.get_or_insert_default().push(line.word().to_owned()),
             _ => self.general(line),
         }
@@ -135,6 +141,7 @@ impl Broker {
         if let Some(level) = self.log_types.as_deref().map(level) {
             level.clone_into(&mut settings.log.level);
         }
+        settings.sys_interval = self.sys_interval.unwrap_or(settings.sys_interval);
         settings.persistence.enabled = self.persistence;
         if let Some(location) = self.persistence_location.take().filter(|_| self.persistence) {
             settings.data_dir = PathBuf::from(location);

@@ -143,7 +143,6 @@ const ANYWAY: &[(&str, &str)] = &[
     ("retain_available", "true"),
     ("retain_expiry_interval", "0"),
     ("set_tcp_nodelay", "true"),
-    ("sys_interval", "0"),
     ("tls_keyform", "pem"),
     ("tls_version", "tlsv1.2"),
     ("upgrade_outgoing_qos", "false"),
@@ -206,7 +205,7 @@ pub(super) fn lost(line: &Line) -> Option<&'static str> {
         "retain_available" => "retained messages cannot be turned off; an acl_file can keep clients from publishing",
         "retain_expiry_interval" => "retained messages expire only if their publisher says so (MQTT 5)",
         "set_tcp_nodelay" => "TCP_NODELAY is always set",
-        "sys_interval" => "there are no $SYS topics; /metrics on http.bind has the figures",
+        "sys_interval" => "it takes seconds, 3600 at most",
         "tls_engine" | "tls_engine_kpass_sha1" | "tls_keyform" => "the private key is a PEM file",
         "tls_version" => "TLS 1.2 and 1.3 are taken, and neither more nor less",
         "upgrade_outgoing_qos" => {

@@ -317,7 +317,7 @@ fn each_line_that_is_not_carried_over_is_named_with_the_reason() {
         "psk_file /psk",
         "queue_qos0_messages true",
         "retain_available false",
-        "sys_interval 10",
+        "sys_interval 99999",
         "tls_version tlsv1.3",
         "upgrade_outgoing_qos true",
         "use_username_as_clientid true",
@@ -340,7 +340,7 @@ fn each_line_that_is_not_carried_over_is_named_with_the_reason() {
         "require_certificate false",
         "retain_available true",
         "set_tcp_nodelay 1",
-        "sys_interval 0",
+        "sys_interval 10",
         "tls_version tlsv1.2",
     ] {
         let text = import(&format!("allow_anonymous true\nlistener 1884\n{option}\n")).0;
@@ -431,3 +431,12 @@ const VALUES: &[&str] = &[
     "14d",
     "4194304",
 ];
+
+#[test]
+fn the_interval_of_sys_topics_is_carried_over() {
+    for (line, expected) in [("sys_interval 0", "sys_interval = \"0s\""), ("sys_interval 60", "sys_interval = \"60s\"")]
+    {
+        let text = import(&format!("listener 1884 127.0.0.1\n{line}\n")).0;
+        assert!(text.lines().any(|line| line == expected), "{text}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::time::Duration;
 
 use toml_edit::Value;
 
@@ -19,6 +20,7 @@ pub(super) fn write(name: &str, outcome: &Outcome) -> String {
     }
     text.list("Not carried over:", &outcome.lost);
     data_dir(&outcome.settings, &mut text);
+    sys_interval(outcome.settings.sys_interval, &mut text);
     for carried in &outcome.listeners {
         listener(carried, &mut text);
     }
@@ -65,6 +67,13 @@ fn persistence(enabled: bool, text: &mut Text) {
         text.section("[persistence]");
         text.comment("Without persistence true, Mosquitto forgets everything at a restart. Delete this to keep it.");
         text.set("enabled", false);
+    }
+}
+
+fn sys_interval(interval: Duration, text: &mut Text) {
+    if interval != Settings::default().sys_interval {
+        text.blank();
+        text.set("sys_interval", quoted(&format!("{}s", interval.as_secs())));
     }
 }
 

@@ -117,3 +117,16 @@ fn every_setting_and_path_that_an_alert_names_exists() {
     }
     assert!(Path::new(&path("systemd/dockgate.service")).exists(), "the unit that `systemctl status dockgate` shows");
 }
+
+#[test]
+fn the_readme_lists_exactly_these_alerts() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let listed: std::collections::BTreeSet<_> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `Dockgate"))
+        .flat_map(|line| {
+            line.split('|').nth(1).unwrap().split(',').map(|name| name.trim_matches([' ', '`']).to_owned())
+        })
+        .collect();
+    assert_eq!(listed, rules().into_keys().collect());
+}
