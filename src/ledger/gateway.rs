@@ -10,6 +10,7 @@
 //!        active: a terminal status, all files over, stalled, lost
 //!        cancelling: the same, or cancel_timeout → by its files, else canceled
 //!        rejected: once no sending is left that the dock may yet accept
+//!        any of them: released, by an operator
 //! ```
 //!
 //! Everything here is a function of the state, the event and the time. What is to be counted, logged

@@ -24,6 +24,8 @@
 //! - **Duplicates** are events with the same tid and the same bytes since the last start. The tid
 //!   alone says too little: a dock may use one for all progress of an upload.
 //! - **`Policy::Observe`** tracks the upload that holds the slot, see [`Policy`].
+//! - **Release** frees a slot on an operator's word ([`Ledger::release`]), as a time-out does: a dock that goes on all the
+//!   same takes it again.
 //! - **A retry** is a start whose whole `data` is the same, by keyed hash. Object keys and the credentials'
 //!   expiry are drawn anew for each upload, so two uploads never look the same, and a backend's
 //!   retries always do. The order of keys and white space do not count.

@@ -4,6 +4,7 @@ mod bounds;
 mod endings;
 mod journal;
 mod matching;
+mod release;
 mod restart;
 mod slots;
 
