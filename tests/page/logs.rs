@@ -57,7 +57,7 @@ async fn the_logs_that_are_picked_are_uploaded_and_a_second_start_is_refused_in_
     page.reads(&id("notice"), "has accepted. It is upload 1").await;
     page.reads(&id("upload-card"), "Upload 1").await;
     let upload = &uploads(&broker)[0];
-    assert_eq!((&upload["slots"], &upload["state"]), (&json!("dock"), &json!("active")), "{upload}");
+    assert_eq!((&upload["files"][0]["module"], &upload["files"][1]), (&json!("3"), &json!(null)), "{upload}");
 
     page.click(&file("0")).await;
     page.reads("#upload-hint", "A second start is refused").await;
