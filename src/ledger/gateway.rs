@@ -104,6 +104,9 @@ pub(crate) struct RefusedStart {
     pub(crate) bid: Box<str>,
     /// The state of the upload that had the slot.
     pub(crate) state: State,
+    /// What it was answered with; none if it was let through.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) code: Option<i64>,
     /// `Policy::Observe` let it through.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) let_through: bool,
@@ -346,6 +349,7 @@ impl Gateway {
             client: cut(client, text::SERIAL).into(),
             bid: cut(event.bid, text::ID).into(),
             state,
+            code: (!let_through).then_some(turn.rules.conflict_result),
             let_through,
         };
         keep(&mut self.refusals, MAX_REFUSALS, refused);

@@ -52,6 +52,9 @@ pub struct RefusalView {
     pub bid: String,
     /// The state of the upload that had the slot: `pending`, `active` or `cancelling`.
     pub state: &'static str,
+    /// The code that it was answered with, if it was not let through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
     /// It was let through, because the policy is `observe`.
     pub would: bool,
 }
@@ -339,6 +342,7 @@ fn refusal_view(refused: &RefusedStart, now: Now) -> RefusalView {
         client: refused.client.to_string(),
         bid: refused.bid.to_string(),
         state: refused.state.as_str(),
+        code: refused.code,
         would: refused.let_through,
     }
 }

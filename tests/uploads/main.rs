@@ -145,6 +145,9 @@ fn a_conflicting_start_never_reaches_the_dock_and_is_answered() {
     expect_json(&mut dock, &list);
     assert!((metric(broker.http, "dockgate_uploads_refused_total", "") - 2.0).abs() < 0.5);
     assert_eq!(uploads(&broker).len(), 1);
+    let gateway: Value = serde_json::from_str(&get(broker.http, &format!("/api/v1/gateways/{GATEWAY}"))).unwrap();
+    let refusal = &gateway["refusals"][0];
+    assert_eq!((&refusal["client"], &refusal["code"]), (&json!("second-5"), &json!(325_009)), "{gateway}");
 }
 
 #[test]

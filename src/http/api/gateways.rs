@@ -109,6 +109,15 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Nothing of its uploads may be known yet; then there are none, which is not to leave them out.
+    fn in_full(mut self) -> Self {
+        self.history.get_or_insert_default();
+        self.refusals.get_or_insert_default();
+        self
+    }
+}
+
 impl Api {
     /// A gateway in short; none if nothing is known of it.
     pub(super) fn gateway_in_short(&self, gateway: &str, now: Now) -> Option<Gateway> {
@@ -204,7 +213,7 @@ pub(super) async fn gateway(
     let Path(sn) = sn.map_err(|error| Problem::bad_request(format!("the serial number: {error}")))?;
     Parameters::read(pairs, "GET /api/v1/gateways/{sn}", &[])?;
     read(api, move |api, ledger, now| match api.joined(&sn, ledger.gateway(&sn, now), now) {
-        Some(gateway) => Ok(json(&gateway)),
+        Some(gateway) => Ok(json(&gateway.in_full())),
         None => Err(Problem::not_found(format!(
             "no gateway {} is known; GET /api/v1/gateways lists those that are",
             quoted(&sn)

@@ -20,7 +20,10 @@ fn a_released_slot_is_free_at_once_and_the_upload_is_in_the_history() {
         let desk = Desk::new();
         reach(&desk);
         let effects = desk.ledger.release(DOCK, None, desk.now());
-        assert!(saw(&effects, Observation::Ended { outcome: Outcome::Released, modules: Modules::Dock }), "{effects:?}");
+        assert!(
+            saw(&effects, Observation::Ended { outcome: Outcome::Released, modules: Modules::Dock }),
+            "{effects:?}"
+        );
         let place = effects.ended[0];
         let ended = desk.ledger.ended_at(DOCK, place, desk.now()).expect("it is remembered");
         assert_eq!((ended.outcome, ended.state), (Some(Outcome::Released), "ended"));
