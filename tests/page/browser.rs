@@ -48,7 +48,7 @@ struct Driver {
     child: Child,
     /// The browser's process, once there is one.
     browser: Option<u64>,
-    /// The browser's profile.
+    /// The browser's profile, and what else it leaves behind.
     folder: TempDir,
 }
 
@@ -57,7 +57,7 @@ impl Browser {
         assert!(Path::new(CHROMIUM).exists(), "Chromium is not installed: {HOW}");
         let (mut driver, port) = Driver::start().await;
         let mut arguments: Vec<_> = ARGUMENTS.map(str::to_owned).into();
-        arguments.push(format!("--user-data-dir={}", driver.folder.path().display()));
+        arguments.push(format!("--user-data-dir={}", driver.folder.path().join("profile").display()));
         let mut wanted = Capabilities::new();
         wanted.insert("goog:chromeOptions".to_owned(), json!({"binary": CHROMIUM, "args": arguments}));
         wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
@@ -103,10 +103,12 @@ pub(crate) struct ConsoleLine {
 impl Driver {
     /// And the port on which it listens.
     async fn start() -> (Self, u16) {
+        let folder = tempfile::tempdir().expect("a folder for the browser");
         let child = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
             // Times and dates are those of one place, wherever the test runs.
             .env("TZ", "UTC")
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -117,7 +119,7 @@ impl Driver {
         });
         let said = child.stdout.take().expect("it is piped");
         // Before anything can fail, so that the process ends in any case.
-        let driver = Self { child, browser: None, folder: tempfile::tempdir().expect("a folder for the profile") };
+        let driver = Self { child, browser: None, folder };
         let (tell, port) = oneshot::channel();
         std::thread::spawn(move || {
             let mut tell = Some(tell);
