@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -140,10 +140,12 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
-        // The browser follows by itself; until then it writes into its profile, which could not be removed.
+        // The browser and its own children follow by themselves; until then they write into the folder, and it cannot be removed.
         let until = Instant::now() + DEADLINE;
-        while self.browser.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists()) && Instant::now() < until {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+        let is_there = |pid| Path::new(&format!("/proc/{pid}")).exists();
+        let has_gone = || !self.browser.is_some_and(is_there) && std::fs::remove_dir_all(self.folder.path()).is_ok();
+        while !has_gone() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
