@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -48,7 +48,7 @@ struct Driver {
     child: Child,
     /// The browser's process, once there is one.
     browser: Option<u64>,
-    /// The browser's profile.
+    /// The browser's profile, and what else it leaves behind.
     folder: TempDir,
 }
 
@@ -57,7 +57,7 @@ impl Browser {
         assert!(Path::new(CHROMIUM).exists(), "Chromium is not installed: {HOW}");
         let (mut driver, port) = Driver::start().await;
         let mut arguments: Vec<_> = ARGUMENTS.map(str::to_owned).into();
-        arguments.push(format!("--user-data-dir={}", driver.folder.path().display()));
+        arguments.push(format!("--user-data-dir={}", driver.folder.path().join("profile").display()));
         let mut wanted = Capabilities::new();
         wanted.insert("goog:chromeOptions".to_owned(), json!({"binary": CHROMIUM, "args": arguments}));
         wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
@@ -103,10 +103,12 @@ pub(crate) struct ConsoleLine {
 impl Driver {
     /// And the port on which it listens.
     async fn start() -> (Self, u16) {
+        let folder = tempfile::tempdir().expect("a folder for the browser");
         let child = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
             // Times and dates are those of one place, wherever the test runs.
             .env("TZ", "UTC")
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -117,7 +119,7 @@ impl Driver {
         });
         let said = child.stdout.take().expect("it is piped");
         // Before anything can fail, so that the process ends in any case.
-        let driver = Self { child, browser: None, folder: tempfile::tempdir().expect("a folder for the profile") };
+        let driver = Self { child, browser: None, folder };
         let (tell, port) = oneshot::channel();
         std::thread::spawn(move || {
             let mut tell = Some(tell);
@@ -138,10 +140,12 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
-        // The browser follows by itself; until then it writes into its profile, which could not be removed.
+        // The browser and its own children follow by themselves; until then they write into the folder, and it cannot be removed.
         let until = Instant::now() + DEADLINE;
-        while self.browser.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists()) && Instant::now() < until {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+        let is_there = |pid| Path::new(&format!("/proc/{pid}")).exists();
+        let has_gone = || !self.browser.is_some_and(is_there) && std::fs::remove_dir_all(self.folder.path()).is_ok();
+        while !has_gone() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Language, colours and width.
 
 use dockgate::sim::messages::{self, ListRequest, Module};
+use dockgate::sim::{Outcome, Plan};
 
 use crate::common::{BrokerProcess, DEADLINE};
-use crate::ground::{CONFLICT, backend, dock, slow, stalling, start};
-use crate::page::{Page, id, quoted};
+use crate::ground::{CONFLICT, backend, dock, slow, start};
+use crate::page::{Page, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_speaks_english_or_chinese_and_still_does_after_a_reload() {
@@ -58,24 +59,20 @@ async fn the_page_is_light_or_dark_as_the_system_is_unless_it_is_told_and_then_s
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_view_is_wider_than_the_window_in_either_language() {
     let broker = BrokerProcess::start(&[]);
-    let (busy, hung) = (slow(9), stalling(10));
-    let _docks = (dock(&broker, &busy).await, dock(&broker, &hung).await);
+    let busy = slow(9);
+    let rejecting = Plan { outcome: Outcome::Reject { code: 314_000 }, ..slow(10) };
+    let _docks = (dock(&broker, &busy).await, dock(&broker, &rejecting).await);
     let backend_b = backend(&broker, "a-backend-with-a-rather-long-client-identifier", &busy).await;
     let mut backend = backend(&broker, "backend", &busy).await;
-    backend.watch(&hung.gateway).await.unwrap();
+    backend.watch(&rejecting.gateway).await.unwrap();
     let both = ListRequest { module_list: vec![Module::Aircraft, Module::Dock] };
     backend.request(&busy.gateway, messages::LIST, both, DEADLINE).await.unwrap();
     assert_eq!(start(&backend, &busy).await, 0);
     assert_eq!(start(&backend_b, &busy).await, CONFLICT);
 
     // One that has ended, for the history.
-    let hung_card = format!("{}[data-gateway='{}']", id("upload-card"), hung.gateway);
-    assert_eq!(start(&backend, &hung).await, 0);
+    assert_eq!(start(&backend, &rejecting).await, 314_000);
     let page = Page::live(broker.http, "").await;
-    let bar = format!("document.querySelector({} + ' .bar')?.getAttribute('aria-valuenow') > 66", quoted(&hung_card));
-    page.until(&bar).await;
-    page.click(&format!("{hung_card} {}", id("release"))).await;
-    page.click(&id("confirm")).await;
     page.sees(&id("history-row")).await;
     let gateway = format!("#/gateway/{}", busy.gateway);
     for language in ["en", "zh-CN"] {

@@ -6,6 +6,7 @@ mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod ground;
+mod hostile;
 mod logs;
 mod looks;
 mod page;
