@@ -16,10 +16,12 @@
 //!   [`supervisor`]: what systemd is told.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
 //! - [`sim`]: a simulated dock and backend, and the demo.
+//! - [`cloud_api`]: the messages of the remote log as they stand on the wire, for those who write them.
 //! - [`message`], [`tree`], [`clock`], [`secret`]: what several rooms use.
 
 pub mod access;
 pub mod clock;
+pub mod cloud_api;
 pub mod config;
 pub mod feed;
 pub mod files;

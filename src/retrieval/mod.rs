@@ -18,13 +18,13 @@ use tokio::runtime::Handle;
 pub use self::refused::Refused;
 pub use self::request::{Wanted, archive_keys};
 use crate::access::{Identity, Proof, Rights};
+use crate::cloud_api::{self, Credentials, ListRequest, Module, UpdateRequest};
 use crate::ledger::{Ledger, ListedView, UploadView};
 use crate::message::{NEVER, Parts, QoS};
 use crate::mqtt::broker::{Accepted, Author};
 use crate::mqtt::{Broker, Dock};
 use crate::object_store::{Grant, ObjectStore};
 use crate::route::Batch;
-use crate::sim::messages::{self as cloud_api, Credentials, ListRequest, Module, UpdateRequest};
 use crate::store::Ticket;
 
 /// What docks and the ledger know the broker's own requests by.

@@ -5,12 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::cloud_api::{self, BootIndex, Credentials, Module, Request, StartFile, StartParams, StartRequest};
 use crate::ledger::ListedView;
 use crate::object_store::ObjectStore;
 use crate::secret::Secret;
-use crate::sim::messages::{
-    self as cloud_api, BootIndex, Credentials, Module, Request, StartFile, StartParams, StartRequest,
-};
 
 /// The logs of one module that are to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

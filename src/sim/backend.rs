@@ -25,8 +25,8 @@ use uuid::Uuid;
 use super::error::SimError;
 use super::inbox::Inbox;
 use super::journal::Message;
-use super::messages::{self, Header, Reply, Request, ResultCode};
 use super::{MAX_PACKET, now_ms};
+use crate::cloud_api::{self, Header, Reply, Request, ResultCode};
 
 /// How long a connection, a subscription or a disconnection may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -100,9 +100,9 @@ impl Exchange {
     /// # Errors
     /// If it has another shape.
     pub fn message<M: DeserializeOwned>(&self) -> Result<M, SimError> {
-        messages::decode(&self.reply).map_err(|source| SimError::Unreadable {
+        cloud_api::decode(&self.reply).map_err(|source| SimError::Unreadable {
             who: self.who.clone(),
-            topic: messages::services_reply(&self.gateway),
+            topic: cloud_api::services_reply(&self.gateway),
             source,
         })
     }
@@ -157,7 +157,7 @@ impl Backend {
     /// # Errors
     /// If the broker does not answer, or refuses a subscription.
     pub async fn watch(&mut self, gateway: &str) -> Result<(), SimError> {
-        self.subscribe(&[&messages::services_reply(gateway), &messages::events(gateway)]).await
+        self.subscribe(&[&cloud_api::services_reply(gateway), &cloud_api::events(gateway)]).await
     }
 
     /// What comes from now on.
@@ -179,11 +179,11 @@ impl Backend {
         let (tid, bid) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let request =
             Request { bid: bid.clone(), tid: tid.clone(), timestamp: now_ms(), method: method.to_owned(), data };
-        let sent = Bytes::from(messages::encode(&request));
+        let sent = Bytes::from(cloud_api::encode(&request));
         let (reply, replied) = oneshot::channel();
         self.waiting.lock().insert(tid.clone(), Waiter { bid: bid.clone(), reply });
         let begun = Instant::now();
-        let topic = messages::services(gateway);
+        let topic = cloud_api::services(gateway);
         let published = self.client.publish(topic, self.commands_at, false, sent.to_vec()).await;
         let reply = match published {
             Ok(()) => time::timeout(patience, replied).await,
@@ -286,7 +286,7 @@ async fn hear(connection: &mut EventLoop, ears: &Ears) -> Result<(), ConnectionE
 
 impl Ears {
     fn message(&self, message: Message) {
-        if let Ok(header) = messages::decode::<Header>(&message.payload) {
+        if let Ok(header) = cloud_api::decode::<Header>(&message.payload) {
             if message.topic.ends_with("/services_reply") {
                 self.settle(&header, &message.payload);
             } else if message.topic.starts_with("sys/product/") {
@@ -310,7 +310,7 @@ impl Ears {
 
     /// A dock that gets no answer to its topology tells it again and again.
     fn acknowledge(&self, topic: &str, header: Header) {
-        let reply = messages::encode(&Reply {
+        let reply = cloud_api::encode(&Reply {
             bid: header.bid,
             data: ResultCode { result: 0 },
             method: header.method,

@@ -66,10 +66,10 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{BootIndex, Credentials, Module, StartFile, StartParams, StartRequest};
     use super::super::plan::{Outcome, Plan, RealUploads};
     use super::super::upload::Upload;
     use super::*;
+    use crate::cloud_api::{BootIndex, Credentials, Module, StartFile, StartParams, StartRequest};
 
     const NOW: u64 = 1_780_000_000_000;
     const TICK: Duration = Duration::from_millis(100);

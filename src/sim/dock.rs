@@ -19,7 +19,8 @@ use super::journal::{Journal, Message};
 use super::plan::Plan;
 use super::random::Random;
 use super::transfer::Transfers;
-use super::{MAX_PACKET, messages, now_ms};
+use super::{MAX_PACKET, now_ms};
+use crate::cloud_api;
 
 /// How long a connection, a subscription or a disconnection may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ impl Dock {
         options.set_network_options(network);
         let (client, mut connection) = AsyncClient::new(options, OUTBOX);
 
-        let filter = messages::services(&plan.gateway);
+        let filter = cloud_api::services(&plan.gateway);
         let subscribed = async {
             client.subscribe(&filter, QoS::AtLeastOnce).await.map_err(|e| e.to_string())?;
             next_suback(&mut connection).await.map_err(|e| e.to_string())
@@ -81,9 +82,9 @@ impl Dock {
         let working = tokio::spawn(
             Work {
                 random: Random::new(plan.seed),
-                status: messages::status(&plan.gateway),
-                replies: messages::services_reply(&plan.gateway),
-                events: messages::events(&plan.gateway),
+                status: cloud_api::status(&plan.gateway),
+                replies: cloud_api::services_reply(&plan.gateway),
+                events: cloud_api::events(&plan.gateway),
                 clock_lag_ms: u64::try_from(plan.clock_lag.as_millis()).unwrap_or(0),
                 report_every: plan.report_every,
                 transfers: Transfers::new(plan.rate),
@@ -202,7 +203,7 @@ impl Work {
                 _ = tick.tick(), if self.firmware.is_uploading() => {
                     let event = self.firmware.advance(self.report_every, self.clock());
                     match event {
-                        Some(event) => self.publish(self.events.clone(), messages::encode(&event)).await,
+                        Some(event) => self.publish(self.events.clone(), cloud_api::encode(&event)).await,
                         None => Ok(()),
                     }
                 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::messages::{
-    self, Event, Header, ListReply, ListRequest, ListedModule, Progress, Reply, Request, ResultCode, StartRequest,
-    SubDevice, Topology, UpdateRequest,
-};
 use super::plan::{Outcome, Plan};
 use super::transfer::{News, Transfers};
 use super::upload::{PARAMETER_ERROR, Upload};
+use crate::cloud_api::{
+    self, Event, Header, ListReply, ListRequest, ListedModule, Progress, Reply, Request, ResultCode, StartRequest,
+    SubDevice, Topology, UpdateRequest,
+};
 
 /// "Operation not supported. Check device status": DJI's demo backend explains it as "device is uploading
 /// logs". What a dock really answers to a second start is not published; this code tells a dock's own
@@ -38,11 +38,11 @@ impl Firmware {
 
     /// The topology that a dock tells when it comes online: a Dock 3 (3-3-0) with a Matrice 4TD (0-100-1).
     pub fn topology(&self, now_ms: u64) -> Vec<u8> {
-        messages::encode(&Request {
+        cloud_api::encode(&Request {
             bid: id(),
             tid: id(),
             timestamp: now_ms,
-            method: messages::UPDATE_TOPO.to_owned(),
+            method: cloud_api::UPDATE_TOPO.to_owned(),
             data: Topology {
                 kind: 3,
                 sub_type: 0,
@@ -64,28 +64,28 @@ impl Firmware {
     /// The reply to a command. None for what is no command or no business of the remote log: a dock does
     /// not answer what it does not understand.
     pub fn command(&mut self, payload: &[u8], now_ms: u64) -> Option<Vec<u8>> {
-        let header: Header = messages::decode(payload).ok()?;
+        let header: Header = cloud_api::decode(payload).ok()?;
         let result = |result| encode_reply(&header, ResultCode { result }, now_ms);
         match header.method.as_str() {
-            messages::LIST => {
-                let Ok(request) = messages::decode::<Request<ListRequest>>(payload) else {
+            cloud_api::LIST => {
+                let Ok(request) = cloud_api::decode::<Request<ListRequest>>(payload) else {
                     return Some(result(PARAMETER_ERROR));
                 };
                 Some(encode_reply(&header, self.list(&request.data), now_ms))
             }
-            messages::START => {
-                let Ok(request) = messages::decode::<Request<StartRequest>>(payload) else {
+            cloud_api::START => {
+                let Ok(request) = cloud_api::decode::<Request<StartRequest>>(payload) else {
                     return Some(result(PARAMETER_ERROR));
                 };
                 self.start(&header.bid, &request.data).map(result)
             }
-            messages::UPDATE => {
-                let Ok(request) = messages::decode::<Request<UpdateRequest>>(payload) else {
+            cloud_api::UPDATE => {
+                let Ok(request) = cloud_api::decode::<Request<UpdateRequest>>(payload) else {
                     return Some(result(PARAMETER_ERROR));
                 };
                 Some(result(self.update(&request.data, now_ms)))
             }
-            messages::QUALITY => Some(result(0)),
+            cloud_api::QUALITY => Some(result(0)),
             _ => None,
         }
     }
@@ -117,7 +117,7 @@ impl Firmware {
         let event = Event {
             bid: upload.bid().to_owned(),
             data: upload.progress(),
-            method: messages::PROGRESS.to_owned(),
+            method: cloud_api::PROGRESS.to_owned(),
             need_reply: 0,
             tid: id(),
             timestamp: now_ms,
@@ -178,7 +178,7 @@ impl Firmware {
 }
 
 fn encode_reply<D: Serialize>(header: &Header, data: D, now_ms: u64) -> Vec<u8> {
-    messages::encode(&Reply {
+    cloud_api::encode(&Reply {
         bid: header.bid.clone(),
         data,
         method: header.method.clone(),
@@ -195,8 +195,8 @@ fn id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::Module;
     use super::*;
+    use crate::cloud_api::Module;
 
     const NOW: u64 = 1_780_000_000_000;
     const TICK: Duration = Duration::from_millis(100);
@@ -217,13 +217,13 @@ mod tests {
     }
 
     fn result(reply: Option<Vec<u8>>) -> i64 {
-        messages::decode::<Reply<ResultCode>>(&reply.unwrap()).unwrap().data.result
+        cloud_api::decode::<Reply<ResultCode>>(&reply.unwrap()).unwrap().data.result
     }
 
     #[test]
     fn a_list_names_the_logs_of_the_modules_asked_for_and_repeats_tid_and_bid() {
         let command = br#"{"method":"fileupload_list","tid":"t","bid":"b","timestamp":1,"data":{"module_list":["3"]}}"#;
-        let reply: Reply<ListReply> = messages::decode(&dock().command(command, NOW).unwrap()).unwrap();
+        let reply: Reply<ListReply> = cloud_api::decode(&dock().command(command, NOW).unwrap()).unwrap();
         assert_eq!((reply.tid.as_str(), reply.bid.as_str()), ("t", "b"));
         assert_eq!(reply.data.files.len(), 1);
         assert_eq!(reply.data.files[0].module, Module::Dock);

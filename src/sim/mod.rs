@@ -4,7 +4,6 @@
 //! demo do; a broker between them therefore has to translate. Nothing here knows the broker from the
 //! inside: what this room sees is what came over a socket.
 //!
-//! - [`messages`]: topics, envelopes and the remote log's messages, keys in the order recorded from docks.
 //! - [`plan`]: what a simulated dock holds and how its uploads go, from a seed.
 //! - [`upload`] and [`firmware`]: how a dock behaves, without a socket or a clock.
 //! - [`dock`] and [`backend`]: the same over `rumqttc`.
@@ -25,7 +24,6 @@ pub mod firmware;
 pub mod fleet;
 pub mod inbox;
 pub mod journal;
-pub mod messages;
 pub mod plan;
 mod random;
 pub mod transfer;

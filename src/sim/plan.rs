@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::archive::Log;
-use super::messages::{Boot, Module};
 use super::random::Random;
+use crate::cloud_api::{Boot, Module};
 
 /// The logs of a dock and its aircraft, how fast they go and how an upload ends.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use ureq::{Agent, SendBody};
 
 use super::archive::{self, Log, Packed};
-use super::messages::{Credentials, StartRequest};
+use crate::cloud_api::{Credentials, StartRequest};
 use crate::object_store::{self, Endpoint, KeyPair, sigv4};
 
 /// How long the store may take to be reached, and to answer once it has everything.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::delivery::Delivery;
-use super::messages::{FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput, StartRequest};
 use super::plan::{Outcome, Plan};
 use super::random::Random;
 use super::transfer::{Destination, Happened, Job};
+use crate::cloud_api::{FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput, StartRequest};
 
 /// "Cloud command parameter error": the start names a log that the dock does not have.
 pub const PARAMETER_ERROR: i64 = 325_001;
@@ -317,8 +317,8 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{BootIndex, Credentials, StartFile, StartParams};
     use super::*;
+    use crate::cloud_api::{BootIndex, Credentials, StartFile, StartParams};
 
     const NOW: u64 = 1_780_000_000_000;
     const TICK: Duration = Duration::from_millis(100);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dockgate::object_store::ObjectStore;
-use dockgate::sim::messages::{
+use dockgate::cloud_api::{
     self, BootIndex, Credentials, Event, Module, Progress, StartFile, StartParams, StartRequest, UpdateRequest,
 };
+use dockgate::object_store::ObjectStore;
 use dockgate::sim::{Backend, Dock, Inbox, Journal, Plan, RealUploads};
 use rumqttc::QoS;
 
@@ -71,8 +71,8 @@ impl Stage {
         let mut seen = Vec::new();
         loop {
             let read = |message: &dockgate::sim::Message| {
-                let event: Event<Progress> = messages::decode(&message.payload).ok()?;
-                (event.method == messages::PROGRESS).then_some(event.data)
+                let event: Event<Progress> = cloud_api::decode(&message.payload).ok()?;
+                (event.method == cloud_api::PROGRESS).then_some(event.data)
             };
             let progress = self.inbox.next("progress", DEADLINE, read).await.unwrap();
             let is_last = is_it(&progress);
@@ -114,7 +114,7 @@ async fn a_dock_uploads_its_archives_and_their_fingerprints_are_those_of_the_obj
     let mut stage = Stage::set(71, |_| {}).await;
     let keys = [stage.key(Module::Aircraft), stage.key(Module::Dock)];
     let start = stage.start(&moto.endpoint.url(), granted(&moto, &[&keys[0], &keys[1]]));
-    assert_eq!(stage.ask(messages::START, start).await, 0);
+    assert_eq!(stage.ask(cloud_api::START, start).await, 0);
     let events = stage.events_until(is_over).await;
     let last = events.last().unwrap();
     assert_eq!((last.output.status.as_str(), last.result), ("ok", 0), "{last:?}");
@@ -138,7 +138,7 @@ async fn an_upload_that_the_store_refuses_or_that_does_not_reach_it_fails_with_3
     for endpoint in [&*moto.endpoint.url(), "http://127.0.0.1:1"] {
         let mut stage = Stage::set(72, |_| {}).await;
         let start = stage.start(endpoint, nobodys());
-        assert_eq!(stage.ask(messages::START, start).await, 0);
+        assert_eq!(stage.ask(cloud_api::START, start).await, 0);
         let last = stage.events_until(is_over).await.pop().unwrap();
         assert_eq!((last.output.status.as_str(), last.result), ("failed", 324_019), "{endpoint}: {last:?}");
         assert!(moto.read(&stage.key(Module::Dock)).is_err());
@@ -152,10 +152,10 @@ async fn a_cancel_breaks_the_transfer_off_and_the_object_never_is() {
     let mut stage = Stage::set(73, |plan| plan.rate = 30_000).await;
     let keys = [stage.key(Module::Aircraft), stage.key(Module::Dock)];
     let start = stage.start(&moto.endpoint.url(), granted(&moto, &[&keys[0], &keys[1]]));
-    assert_eq!(stage.ask(messages::START, start).await, 0);
+    assert_eq!(stage.ask(cloud_api::START, start).await, 0);
     stage.events_until(|progress| progress.output.ext.files.iter().all(|file| file.progress.upload_rate > 0)).await;
     let update = UpdateRequest { status: "cancel".to_owned(), module_list: vec![Module::Aircraft, Module::Dock] };
-    assert_eq!(stage.ask(messages::UPDATE, update).await, 0);
+    assert_eq!(stage.ask(cloud_api::UPDATE, update).await, 0);
     let last = stage.events_until(is_over).await.pop().unwrap();
     assert_eq!(last.output.status, "canceled");
     for file in &last.output.ext.files {

@@ -1,6 +1,6 @@
 //! What the API has docks do.
 
-use dockgate::sim::messages::{self, Header};
+use dockgate::cloud_api::{self, Header};
 use dockgate::sim::{Outcome, Plan};
 use serde_json::{Value, json};
 
@@ -36,10 +36,10 @@ async fn a_dock_is_asked_for_its_logs_and_the_answer_has_them() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let list = answer.json();
     assert_eq!((&list["gateway"], &list["result"]), (&json!(plan.gateway), &json!(0)));
-    let asked: Header = messages::decode(&journal.received()[0].payload).unwrap();
+    let asked: Header = cloud_api::decode(&journal.received()[0].payload).unwrap();
     assert_eq!(
         (json!(asked.tid), json!(asked.bid), &*asked.method),
-        (list["tid"].clone(), list["bid"].clone(), messages::LIST)
+        (list["tid"].clone(), list["bid"].clone(), cloud_api::LIST)
     );
     for (listed, logs) in list["listed"].as_array().unwrap().iter().zip(&plan.logs) {
         assert_eq!(listed["module"], logs.module.as_str());
@@ -81,7 +81,7 @@ async fn an_upload_is_started_under_the_same_rule_as_everybodys_and_canceled() {
         .received()
         .iter()
         .filter(|message| {
-            messages::decode::<Header>(&message.payload).is_ok_and(|header| header.method == messages::START)
+            cloud_api::decode::<Header>(&message.payload).is_ok_and(|header| header.method == cloud_api::START)
         })
         .count();
     assert_eq!(starts, 1, "the dock never saw the second");
@@ -135,7 +135,7 @@ async fn what_comes_in_the_way_is_said_with_the_remedy() {
     assert_problem(&post(broker.http, &list, &json!({})), 503, "is not connected");
     assert_problem(&post(broker.http, &of(&plan, "uploads"), &everything(&plan)), 409, "[object_store]");
     // Somebody is subscribed, and says nothing.
-    let topic = messages::services(&plan.gateway);
+    let topic = cloud_api::services(&plan.gateway);
     let mut silent = super::common::Wire::subscriber(broker.mqtt, &plan.gateway, &[(&topic, 1)]);
     assert_problem(&post(broker.http, &cancel, &json!({})), 504, "did not answer fileupload_update within 300ms");
     silent.expect_publish();

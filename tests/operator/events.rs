@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use dockgate::sim::messages;
+use dockgate::cloud_api;
 use serde_json::{Value, json};
 
 use super::common::{Broker, DEADLINE, Publish, V5, Wire, post, request};
@@ -73,7 +73,7 @@ async fn a_reader_hears_of_a_dock_that_comes_of_its_upload_and_of_its_end() {
         "bucket": "", "endpoint": "", "provider": "minio", "region": "", "file_store_dir": "", "file_type": "",
         "credentials": { "access_key_id": "i", "access_key_secret": "s", "security_token": "t", "expire": 0 },
         "params": { "files": files } } });
-    backend.publish(&Publish::new(&messages::services(&plan.gateway), start.to_string()).qos(1, 1));
+    backend.publish(&Publish::new(&cloud_api::services(&plan.gateway), start.to_string()).qos(1, 1));
     let running = stream.until(|name, data| mine(name, data) && data["running"][0]["state"] == "active");
     assert_eq!(running["running"][0]["aliases"][0]["bid"], "b1");
     let ended = stream.until(|name, _| name == "ended");

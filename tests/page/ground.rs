@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dockgate::sim::messages::{self, BootIndex, Credentials, StartFile, StartParams, StartRequest};
+use dockgate::cloud_api::{self, BootIndex, Credentials, StartFile, StartParams, StartRequest};
 use dockgate::sim::{Backend, Dock, Journal, Outcome, Plan};
 use rumqttc::QoS;
 use serde_json::Value;
@@ -45,7 +45,7 @@ pub(crate) async fn backend(broker: &BrokerProcess, name: &str, plan: &Plan) -> 
 
 /// Asks a dock for an upload of all its logs, and returns the answer's result.
 pub(crate) async fn start(backend: &Backend, plan: &Plan) -> i64 {
-    let exchange = backend.request(&plan.gateway, messages::START, everything(plan), DEADLINE).await;
+    let exchange = backend.request(&plan.gateway, cloud_api::START, everything(plan), DEADLINE).await;
     exchange.unwrap().result().unwrap()
 }
 

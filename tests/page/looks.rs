@@ -1,6 +1,6 @@
 //! Language, colours and width.
 
-use dockgate::sim::messages::{self, ListRequest, Module};
+use dockgate::cloud_api::{self, ListRequest, Module};
 use dockgate::sim::{Outcome, Plan};
 
 use crate::common::{BrokerProcess, DEADLINE};
@@ -66,7 +66,7 @@ async fn no_view_is_wider_than_the_window_in_either_language() {
     let mut backend = backend(&broker, "backend", &busy).await;
     backend.watch(&rejecting.gateway).await.unwrap();
     let both = ListRequest { module_list: vec![Module::Aircraft, Module::Dock] };
-    backend.request(&busy.gateway, messages::LIST, both, DEADLINE).await.unwrap();
+    backend.request(&busy.gateway, cloud_api::LIST, both, DEADLINE).await.unwrap();
     assert_eq!(start(&backend, &busy).await, 0);
     assert_eq!(start(&backend_b, &busy).await, CONFLICT);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use dockgate::sim::messages::{self, ListRequest, Module, UpdateRequest};
+use dockgate::cloud_api::{self, ListRequest, Module, UpdateRequest};
 use dockgate::sim::{Backend, Dock, Outcome, Plan};
 use serde_json::json;
 
@@ -61,7 +61,7 @@ async fn until_ended(broker: &BrokerProcess, count: usize) {
 
 async fn list(backend: &Backend, plan: &Plan) {
     let both = ListRequest { module_list: BOTH.to_vec() };
-    backend.request(&plan.gateway, messages::LIST, both, DEADLINE).await.unwrap();
+    backend.request(&plan.gateway, cloud_api::LIST, both, DEADLINE).await.unwrap();
 }
 
 impl Scene {
@@ -96,7 +96,7 @@ impl Scene {
         assert_eq!(start(canceler, &canceled).await, 0);
         until_ended(&broker, ended.len()).await;
         let cancel = UpdateRequest { status: "cancel".to_owned(), module_list: BOTH.to_vec() };
-        canceler.request(&canceled.gateway, messages::UPDATE, cancel, DEADLINE).await.unwrap();
+        canceler.request(&canceled.gateway, cloud_api::UPDATE, cancel, DEADLINE).await.unwrap();
         until_ended(&broker, ended.len() + 1).await;
         let mut scene = Self { broker, main, docks, backends, _traffic: traffic };
         scene.run().await;

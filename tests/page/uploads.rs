@@ -1,6 +1,6 @@
 //! What runs: how it is seen, cancelled, refused and released.
 
-use dockgate::sim::messages::{self, Header};
+use dockgate::cloud_api::{self, Header};
 use dockgate::sim::{Journal, Outcome, Plan};
 use fantoccini::key::Key;
 
@@ -17,7 +17,7 @@ fn ended(outcome: &str) -> String {
 /// How often the dock was told to cancel.
 fn cancels(journal: &Journal) -> usize {
     let is_cancel =
-        |payload: &[u8]| messages::decode::<Header>(payload).is_ok_and(|header| header.method == messages::UPDATE);
+        |payload: &[u8]| cloud_api::decode::<Header>(payload).is_ok_and(|header| header.method == cloud_api::UPDATE);
     journal.received().iter().filter(|message| is_cancel(&message.payload)).count()
 }
 

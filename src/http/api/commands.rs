@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Shared;
+use crate::cloud_api::Module;
 use crate::http::problem::{Document, Problem, quoted};
 use crate::ledger::{ListedView, UploadView};
 use crate::retrieval::{Answered, Refused, Wanted};
-use crate::sim::messages::Module;
 
 /// Logs of one module in one upload.
 const MOST_BOOTS: usize = 1_000;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::terminal::{Terminal, megabytes, tenths};
-use crate::sim::messages::{Module, ProgressFile};
+use crate::cloud_api::{Module, ProgressFile};
 
 const BAR: &str = "     {prefix:<8} {bar:20} {percent:>3} %  {msg}";
 const COLOURED_BAR: &str = "     {prefix:<8} {bar:20.cyan/dim} {percent:>3} %  {msg}";
@@ -95,7 +95,7 @@ fn describe(file: &ProgressFile, percent: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::messages::FileProgress;
+    use crate::cloud_api::FileProgress;
 
     fn file(progress: u32, status: &str) -> ProgressFile {
         ProgressFile {

@@ -12,7 +12,7 @@ use super::error::{DemoError, expect};
 use super::http::{get, sample};
 use super::stage::SECRETS;
 use super::terminal::{Terminal, megabytes};
-use crate::sim::messages::{Module, Progress, ProgressFile};
+use crate::cloud_api::{Module, Progress, ProgressFile};
 
 /// How long the gauges, which the broker may refresh at its own pace, may lag behind.
 const SETTLING: Duration = Duration::from_secs(5);

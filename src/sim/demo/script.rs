@@ -9,7 +9,7 @@ use super::error::{DemoError, expect};
 use super::ledger::{Story, Told};
 use super::stage::{PATIENCE, Stage, is_over, start_request};
 use super::terminal::{Terminal, megabytes, millis};
-use crate::sim::messages::{
+use crate::cloud_api::{
     self, ListReply, ListRequest, Module, Progress, ProgressFile, Reply, ResultCode, UpdateRequest,
 };
 use crate::sim::{Exchange, Inbox};
@@ -58,10 +58,10 @@ async fn uploads<W: Write>(stage: &Stage, http: SocketAddr, terminal: &mut Termi
     let mut inbox = stage.a.inbox();
     let first = stage.start(&stage.a, &logs).await?;
     let rest = format!(" by the dock in {}, for backend-a", millis(first.took));
-    terminal.step(messages::START, "accepted", &rest).await?;
+    terminal.step(cloud_api::START, "accepted", &rest).await?;
     let refused = refuse(stage, terminal, &logs).await?;
 
-    terminal.step(messages::PROGRESS, "running", ":").await?;
+    terminal.step(cloud_api::PROGRESS, "running", ":").await?;
     let mut bars = Bars::new(terminal);
     let half_way = |progress: &Progress| {
         progress.output.ext.files.iter().any(|file| {
@@ -87,7 +87,7 @@ async fn uploads<W: Write>(stage: &Stage, http: SocketAddr, terminal: &mut Termi
 
 async fn list<W: Write>(stage: &Stage, terminal: &mut Terminal<W>) -> Result<ListReply, DemoError> {
     let wanted = ListRequest { module_list: BOTH.to_vec() };
-    let exchange = stage.ask(&stage.a, messages::LIST, wanted).await?;
+    let exchange = stage.ask(&stage.a, cloud_api::LIST, wanted).await?;
     let list: ListReply = exchange.data()?;
     expect("the list's result", &0, &list.result)?;
     let modules: Vec<Module> = list.files.iter().map(|file| file.module).collect();
@@ -107,7 +107,7 @@ async fn list<W: Write>(stage: &Stage, terminal: &mut Terminal<W>) -> Result<Lis
         }));
     }
     let rest = format!(" by the dock in {}: {} logs", millis(exchange.took), rows.len());
-    terminal.step(messages::LIST, "answered", &rest).await?;
+    terminal.step(cloud_api::LIST, "answered", &rest).await?;
     terminal.table(&["module", "boot", "from (UTC)", "to (UTC)", "size"], &[1, 4], &rows)?;
     Ok(list)
 }
@@ -116,15 +116,15 @@ async fn list<W: Write>(stage: &Stage, terminal: &mut Terminal<W>) -> Result<Lis
 async fn refuse<W: Write>(stage: &Stage, terminal: &mut Terminal<W>, logs: &ListReply) -> Result<Exchange, DemoError> {
     let gateway = &stage.plan.gateway;
     let request = start_request(logs);
-    let refused = stage.b.request(gateway, messages::START, request, PATIENCE).await?;
+    let refused = stage.b.request(gateway, cloud_api::START, request, PATIENCE).await?;
     expect("the result of a second start", &CONFLICT, &refused.result()?)?;
     let reply: Reply<ResultCode> = refused.message()?;
-    expect("the refusal's method", &messages::START, &reply.method.as_str())?;
+    expect("the refusal's method", &cloud_api::START, &reply.method.as_str())?;
     expect("the refusal's gateway", &Some(gateway), &reply.gateway.as_ref())?;
     // A command of the same backend that does arrive: had the start been delivered, it would have come
     // before, for a broker keeps the order of one publisher's messages [MQTT-4.6.0-6].
     let after = ListRequest { module_list: BOTH.to_vec() };
-    stage.ask(&stage.b, messages::LIST, after).await?;
+    stage.ask(&stage.b, cloud_api::LIST, after).await?;
     let reached = stage.reached_the_dock(&refused);
     expect("whether the refused start reached the dock", &false, &reached)?;
     let rest = format!(" with {CONFLICT} in {}, for backend-b:", millis(refused.took));
@@ -142,7 +142,7 @@ async fn cancel<W: Write>(
     upload: &Exchange,
 ) -> Result<Progress, DemoError> {
     let request = UpdateRequest { status: "cancel".to_owned(), module_list: BOTH.to_vec() };
-    let exchange = stage.ask(&stage.a, messages::UPDATE, request).await?;
+    let exchange = stage.ask(&stage.a, cloud_api::UPDATE, request).await?;
     expect("the result of the cancel", &0, &exchange.result()?)?;
     let answered = Instant::now();
     let shown = (&mut *terminal, bars);
@@ -152,7 +152,7 @@ async fn cancel<W: Write>(
         expect("the end of its file", &"canceled", &file.progress.status.as_str())?;
     }
     let rest = format!(" by the dock in {}; last event {} later", millis(exchange.took), millis(answered.elapsed()));
-    terminal.step(messages::UPDATE, "canceled", &rest).await?;
+    terminal.step(cloud_api::UPDATE, "canceled", &rest).await?;
     Ok(last)
 }
 
@@ -165,12 +165,12 @@ async fn complete<W: Write>(
     let mut inbox = stage.b.inbox();
     let upload = stage.start(&stage.b, logs).await?;
     let rest = format!(" by the dock in {}, now for backend-b:", millis(upload.took));
-    terminal.step(messages::START, "accepted", &rest).await?;
+    terminal.step(cloud_api::START, "accepted", &rest).await?;
     let mut bars = Bars::new(terminal);
     let shown = (&mut *terminal, &mut bars);
     let last = stage.follow(&mut inbox, &upload.bid, shown, "over", is_over).await?;
     expect("the end of the second upload", &"ok", &last.output.status.as_str())?;
-    terminal.step(messages::PROGRESS, "ok", ", with the fingerprint of each archive:").await?;
+    terminal.step(cloud_api::PROGRESS, "ok", ", with the fingerprint of each archive:").await?;
     for file in &last.output.ext.files {
         expect("the end of its file", &"ok", &file.progress.status.as_str())?;
         expect("the digits of its fingerprint", &32, &file.fingerprint.len())?;

@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::bars::Bars;
 use super::error::{DemoError, expect};
 use super::terminal::Terminal;
-use crate::secret::Secret;
-use crate::sim::messages::{
+use crate::cloud_api::{
     self, BootIndex, Credentials, Event, Header, ListReply, ListedModule, Progress, StartFile, StartParams,
     StartRequest,
 };
+use crate::secret::Secret;
 use crate::sim::{Backend, Dock, Exchange, Inbox, Journal, Message, Plan, SimError, now_ms};
 
 /// How long any one answer or event may take.
@@ -52,7 +52,7 @@ impl Stage {
         let plan = Plan::from_seed(SEED, now_ms());
         let journal = Journal::keeping(JOURNAL);
         let dock = Dock::connect(broker, plan.clone(), journal.clone()).await?;
-        let topic = messages::status(&plan.gateway);
+        let topic = cloud_api::status(&plan.gateway);
         for inbox in &mut ears {
             let on_topic = |message: &Message| (message.topic == topic).then(|| message.clone());
             let topology = inbox.next("the dock's topology", PATIENCE, on_topic).await?;
@@ -99,7 +99,7 @@ impl Stage {
 
     /// A start that the dock must accept.
     pub(super) async fn start(&self, backend: &Backend, logs: &ListReply) -> Result<Exchange, DemoError> {
-        let exchange = self.ask(backend, messages::START, start_request(logs)).await?;
+        let exchange = self.ask(backend, cloud_api::START, start_request(logs)).await?;
         expect("the result of the start", &0, &exchange.result()?)?;
         Ok(exchange)
     }
@@ -114,11 +114,11 @@ impl Stage {
         awaited: &'static str,
         until: impl Fn(&Progress) -> bool,
     ) -> Result<Progress, DemoError> {
-        let topic = messages::events(&self.plan.gateway);
+        let topic = cloud_api::events(&self.plan.gateway);
         let followed = async {
             loop {
                 let ours = |message: &Message| {
-                    let event = messages::decode::<Event<Progress>>(&message.payload).ok()?;
+                    let event = cloud_api::decode::<Event<Progress>>(&message.payload).ok()?;
                     let is_ours = message.topic == topic && event.bid == bid;
                     is_ours.then(|| (message.clone(), event.data))
                 };
@@ -150,8 +150,8 @@ impl Stage {
     pub(super) fn check_starts(&self, accepted: &[&Exchange]) -> Result<(), DemoError> {
         let accepted: Vec<_> = accepted.iter().map(|exchange| exchange.sent.clone()).collect();
         let is_start = |message: &Message| {
-            let header = messages::decode::<Header>(&message.payload);
-            header.is_ok_and(|header| header.method == messages::START)
+            let header = cloud_api::decode::<Header>(&message.payload);
+            header.is_ok_and(|header| header.method == cloud_api::START)
         };
         let received = self.journal.received().into_iter().filter(is_start);
         let received: Vec<_> = received.map(|message| message.payload).collect();

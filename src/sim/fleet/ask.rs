@@ -3,11 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::secret::Secret;
-use crate::sim::messages::{
+use crate::cloud_api::{
     self, BootIndex, Credentials, ListRequest, Module, Request, ResultCode, StartFile, StartParams, StartRequest,
     UpdateRequest,
 };
+use crate::secret::Secret;
 
 /// A kind of command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,10 +28,10 @@ impl Command {
 
     pub(super) fn method(self) -> &'static str {
         match self {
-            Self::Quality => messages::QUALITY,
-            Self::List => messages::LIST,
-            Self::Start => messages::START,
-            Self::Cancel => messages::UPDATE,
+            Self::Quality => cloud_api::QUALITY,
+            Self::List => cloud_api::LIST,
+            Self::Start => cloud_api::START,
+            Self::Cancel => cloud_api::UPDATE,
         }
     }
 }
@@ -74,7 +74,7 @@ impl Ask {
         let method = self.command().method().to_owned();
         let both = vec![Module::Aircraft, Module::Dock];
         fn request<D: Serialize>(ask: &Ask, tid: String, timestamp: u64, method: String, data: D) -> Vec<u8> {
-            messages::encode(&Request { bid: ask.bid.clone(), tid, timestamp, method, data })
+            cloud_api::encode(&Request { bid: ask.bid.clone(), tid, timestamp, method, data })
         }
         match &self.what {
             What::Quality => request(self, tid, now_ms, method, ResultCode { result: 0 }),
@@ -189,7 +189,7 @@ mod tests {
             assert_eq!(result(&reply), Some(0));
             let told: Vec<Told> = (0..600)
                 .map_while(|_| dock.advance(Duration::from_millis(100), NOW))
-                .map(|event| told(&read(messages::encode(&event))).unwrap())
+                .map(|event| told(&read(cloud_api::encode(&event))).unwrap())
                 .collect();
             assert_eq!((told[0], told.last()), (Told::Percent(0), Some(&Told::Ok)));
             assert!(told.iter().any(|told| matches!(told, Told::Percent(40..=60))), "{told:?}");

@@ -19,7 +19,7 @@ use super::schedule::Schedule;
 use super::stamp::Stamp;
 use super::stream::Stream;
 use super::track::Ears;
-use crate::sim::messages::{self, Reply, ResultCode};
+use crate::cloud_api::{self, Reply, ResultCode};
 use crate::sim::now_ms;
 
 /// Seconds of keep-alive, as DJI's demo backend has it.
@@ -142,7 +142,7 @@ impl Backend {
     fn command(&mut self, ask: &Ask, now: Duration, out: &mut Out) {
         let tid = self.stamp(now);
         let message = ask.encode(tid.to_text(), now_ms());
-        let topic = messages::services(&self.fleet.settings.gateway(ask.dock));
+        let topic = cloud_api::services(&self.fleet.settings.gateway(ask.dock));
         // DJI's demo backend sends its commands at QoS 0, others at QoS 1.
         let qos = self.fleet.settings.qos.unwrap_or(if self.index.is_multiple_of(2) { 0 } else { 1 });
         if self.fleet.publish(&topic, (Stream::Command, qos), out, &message) {
@@ -161,8 +161,8 @@ impl Backend {
 
     /// Acknowledges a message that asks for it.
     fn acknowledge(&self, topic: &str, stream: Stream, payload: &[u8], out: &mut Out) {
-        let Ok(header) = messages::decode::<Acknowledged>(payload) else { return };
-        let reply = messages::encode(&Reply {
+        let Ok(header) = cloud_api::decode::<Acknowledged>(payload) else { return };
+        let reply = cloud_api::encode(&Reply {
             bid: header.bid,
             data: ResultCode { result: 0 },
             method: header.method,

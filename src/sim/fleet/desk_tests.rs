@@ -2,9 +2,9 @@ use std::sync::atomic::Ordering;
 
 use super::super::stream::Stream;
 use super::*;
+use crate::cloud_api;
 use crate::sim::Plan;
 use crate::sim::firmware::Firmware;
-use crate::sim::messages;
 
 const NOW: u64 = 1_780_000_000_000;
 
@@ -49,7 +49,7 @@ impl Scene {
 
     fn advance(&mut self, bid: Stamp) -> Option<Ask> {
         let event = self.dock.advance(Duration::from_millis(500), NOW)?;
-        self.desk.progress(bid, &messages::encode(&event), at(3))
+        self.desk.progress(bid, &cloud_api::encode(&event), at(3))
     }
 }
 

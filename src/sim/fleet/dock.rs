@@ -12,9 +12,9 @@ use super::payload::Fields;
 use super::schedule::{Due, Schedule};
 use super::stamp::Stamp;
 use super::stream::Stream;
+use crate::cloud_api::{self, Event, Header, Progress};
 use crate::sim::fault::{Fault, misspell};
 use crate::sim::firmware::{BUSY, Firmware};
-use crate::sim::messages::{self, Event, Header, Progress};
 use crate::sim::now_ms;
 use crate::sim::plan::{Outcome, Plan};
 use crate::sim::random::{Random, mix};
@@ -153,9 +153,9 @@ impl Dock {
     }
 
     fn command(&mut self, payload: &[u8], now: Duration) {
-        let header = messages::decode::<Header>(payload).ok();
+        let header = cloud_api::decode::<Header>(payload).ok();
         let method = header.as_ref().map_or("", |header| header.method.as_str());
-        if method == messages::START && !self.firmware.is_uploading() {
+        if method == cloud_api::START && !self.firmware.is_uploading() {
             let outcome = self.outcome();
             self.firmware.set_outcome(outcome);
         }
@@ -208,7 +208,7 @@ impl Dock {
         let stream = Stream::Progress;
         let stamp = self.stamp(stream, now);
         event.tid = stamp.to_text();
-        let message = messages::encode(&event);
+        let message = cloud_api::encode(&event);
         let message = if self.fault == Some(Fault::Typo) { misspell(&message) } else { message };
         self.publish_data(stream, message.len(), out, |buffer| buffer.extend_from_slice(&message));
     }
@@ -272,7 +272,7 @@ impl Role for Dock {
     fn filters(&self) -> Vec<String> {
         let of = |device: &str, name: &str| format!("thing/product/{device}/{name}");
         vec![
-            messages::services(&self.gateway),
+            cloud_api::services(&self.gateway),
             of(&self.gateway, "events_reply"),
             of(&self.gateway, "requests_reply"),
             of(&self.gateway, "property/set"),
@@ -371,8 +371,8 @@ impl Topics {
                 topic(gateway, "state"),
                 topic(gateway, "events"),
             ],
-            status: messages::status(gateway),
-            replies: messages::services_reply(gateway),
+            status: cloud_api::status(gateway),
+            replies: cloud_api::services_reply(gateway),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Scene {
     /// The status words of the progress events of 20 seconds, one for those that follow each other.
     fn progress(&mut self) -> Vec<String> {
         let events = self.run(20_000, "/events");
-        let events = events.iter().filter(|event| event["method"] == messages::PROGRESS);
+        let events = events.iter().filter(|event| event["method"] == cloud_api::PROGRESS);
         let mut words: Vec<String> =
             events.map(|event| event["data"]["output"]["status"].as_str().unwrap().to_owned()).collect();
         words.dedup();

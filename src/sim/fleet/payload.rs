@@ -243,7 +243,7 @@ mod tests {
     use super::super::schedule::Schedule;
     use super::super::stamp::Stamp;
     use super::*;
-    use crate::sim::messages::{self, Reply, Request, ResultCode};
+    use crate::cloud_api::{self, Reply, Request, ResultCode};
 
     const STAMP: Stamp = Stamp { run: 1, stream: 2, sender: 3, sequence: 4, micros: 5 };
     const NOW: u64 = 1_780_000_000_000;
@@ -307,8 +307,8 @@ mod tests {
         let forms = Forms::new();
         let code = ResultCode { result: 0 };
         let id = STAMP.to_text();
-        let method = messages::QUALITY.to_owned();
-        let reply = messages::encode(&Reply {
+        let method = cloud_api::QUALITY.to_owned();
+        let reply = cloud_api::encode(&Reply {
             bid: id.clone(),
             data: code,
             method: method.clone(),
@@ -316,7 +316,7 @@ mod tests {
             timestamp: NOW,
             gateway: None,
         });
-        let command = messages::encode(&Request { bid: id.clone(), tid: id, timestamp: NOW, method, data: code });
+        let command = cloud_api::encode(&Request { bid: id.clone(), tid: id, timestamp: NOW, method, data: code });
         let until = |schedule: Schedule| schedule.take_while(move |due| due.at < Duration::from_secs(seconds));
         let (mut count, mut bytes) = (0, 0);
         for due in until(Schedule::of_dock(1, 1, is_flying)) {
