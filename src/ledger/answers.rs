@@ -4,9 +4,10 @@ use smallvec::SmallVec;
 
 use super::effects::{Note, Turn};
 use super::event::{Event, ListReply, Progress};
-use super::gateway::{Gateway, Listed};
+use super::gateway::Gateway;
 use super::module::Slots;
 use super::observation::{Method, Observation};
+use super::remembered::Listed;
 use super::rules::Scope;
 use super::status::{EndedBy, Outcome, State};
 use super::text::{self, cut};
@@ -124,7 +125,7 @@ impl Gateway {
 
     fn cancel_asked(&self, event: &Event<'_>) -> Option<usize> {
         let (tid, bid) = (cut(event.tid, text::ID), cut(event.bid, text::ID));
-        let last = |name: &dyn Fn(&super::gateway::Asked) -> bool| {
+        let last = |name: &dyn Fn(&super::remembered::Asked) -> bool| {
             self.asked.iter().rposition(|asked| asked.method == Method::Update && name(asked))
         };
         last(&|asked| !tid.is_empty() && *asked.tid == *tid)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::gateway::Ended;
+use super::remembered::Ended;
 
 /// Every upload in a gateway's history, by its place in the order of endings. It may be called with
 /// a gateway's lock held and takes no other lock.

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::gateway::{Asked, Ended, Gateway, Own, RefusedStart};
+use super::gateway::{Gateway, Own};
 use super::module::{Module, Slots};
+use super::remembered::{Asked, Ended, RefusedStart};
 use super::rules::Now;
 use super::status::{EndedBy, Outcome};
 use super::upload::Upload;

@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::gateway::{Ended, Gateway, MAX_ASKED, MAX_LET_THROUGH, MAX_REFUSALS, MAX_SEEN, Own};
+use super::gateway::{Gateway, MAX_ASKED, MAX_LET_THROUGH, MAX_REFUSALS, MAX_SEEN, Own};
 use super::journal::{Journal, Records};
 use super::record::{EndedRecord, GatewayRecord, SpeakerRecord};
+use super::remembered::Ended;
 use super::rules::{Now, Rules};
 use super::table::Ledger;
 use super::upload::{File, Upload};
