@@ -1,15 +1,15 @@
 //! A fleet of simulated docks and the backends that listen to it, as a load for a broker and as its judge.
 //!
 //! Everything is by the clock and from a seed: what is sent does not wait for what comes, and a run can be repeated.
-//! Each message carries a mark of its sender, its number and its time ([`stamp`]), so that whoever hears it counts, for
+//! Each message carries a mark of its sender, its number and its time (`stamp`), so that whoever hears it counts, for
 //! each dock and stream, what was lost, came twice or out of order, and how late it was.
 //!
-//! Before the first connection: [`settings`] is what the fleet is like; [`schedule`] when each [`stream`] of a dock has
-//! a message, and [`payload`] what is in it; [`jobs`] which uploads are begun. Who takes part, without a socket:
-//! [`dock`] around the firmware of the demo's dock; [`backend`], with [`desk`] for the conversations of them all and
-//! [`ask`] for their words. On the wire: [`packet`] is the client's half of the protocol, [`link`] a connection, and
-//! [`actor`] the task that each client is. What is counted: [`book`] what was done, [`track`] what was heard, and
-//! [`report`] what that means, in [`figures`] and in a [`table`].
+//! Before the first connection: `settings` is what the fleet is like; `schedule` when each `stream` of a dock has
+//! a message, and `payload` what is in it; `jobs` which uploads are begun. Who takes part, without a socket:
+//! `dock` around the firmware of the demo's dock; `backend`, with `desk` for the conversations of them all and
+//! `ask` for their words. On the wire: `packet` is the client's half of the protocol, `link` a connection, and
+//! `actor` the task that each client is. What is counted: `book` what was done, `track` what was heard, and
+//! `report` what that means, in `figures` and in a `table`.
 
 mod actor;
 mod ask;
