@@ -24,7 +24,6 @@ use super::{Api, MAX_STREAMS, PLAIN, Shared};
 use crate::feed::{Change, Missing, Watch};
 use crate::http::problem::{Document, Problem};
 use crate::http::server::Life;
-use crate::ledger::Now;
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(250);
@@ -152,7 +151,7 @@ impl Events {
         self.ready.push_back(Item::Resync);
     }
 
-    /// None if it has gone meanwhile.
+    /// None if it is forgotten meanwhile.
     async fn event(&self, item: Item) -> Option<Event> {
         let now = (self.api.state.clock)();
         match item {
@@ -162,18 +161,16 @@ impl Events {
                 let overview = tokio::task::spawn_blocking(move || text(&api.overview(now))).await.ok()?;
                 Some(Event::default().event("overview").data(overview))
             }
-            Item::Gateway(gateway) => self.gateway(&gateway, now),
+            Item::Gateway(gateway) => {
+                let gateway = self.api.gateway_in_short(&gateway, now);
+                Some(Event::default().event("gateway").data(text(&gateway)))
+            }
             Item::Ended(gateway, place) => {
                 let upload = self.api.state.ledger.ended_at(&gateway, place, now)?;
                 Some(Event::default().event("ended").data(text(&upload)))
             }
             Item::Resync => Some(Event::default().event("resync").data("{}")),
         }
-    }
-
-    fn gateway(&self, gateway: &str, now: Now) -> Option<Event> {
-        let gateway = self.api.gateway_in_short(gateway, now)?;
-        Some(Event::default().event("gateway").data(text(&gateway)))
     }
 }
 

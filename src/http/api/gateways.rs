@@ -110,10 +110,10 @@ impl Gateway {
 }
 
 impl Api {
-    /// A gateway in short; none if nothing is known of it.
-    pub(super) fn gateway_in_short(&self, gateway: &str, now: Now) -> Option<Gateway> {
+    /// A gateway in short. One that nothing is known of any more is offline: whoever was told of it has to hear that.
+    pub(super) fn gateway_in_short(&self, gateway: &str, now: Now) -> Gateway {
         let view = self.state.ledger.gateway_in_short(gateway, now);
-        self.joined(gateway, view, now)
+        Gateway::of(gateway.to_owned(), view, self.state.retrieval.dock(gateway), now)
     }
 
     fn joined(&self, gateway: &str, view: Option<GatewayView>, now: Now) -> Option<Gateway> {
