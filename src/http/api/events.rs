@@ -24,6 +24,7 @@ use super::{Api, MAX_STREAMS, PLAIN, Shared};
 use crate::feed::{Change, Missing, Watch};
 use crate::http::problem::{Document, Problem};
 use crate::http::server::Life;
+use crate::secret::Secret;
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(250);
@@ -65,6 +66,7 @@ pub(super) async fn events(
     let events = Events {
         watch: api.state.ledger.feed().watch(),
         taken: api.sampler.taken(),
+        token: api.state.guard.token(),
         api,
         only,
         changed: HashSet::default(),
@@ -89,6 +91,8 @@ enum Item {
 struct Events {
     watch: Watch,
     taken: watch::Receiver<()>,
+    /// By which the reader came in.
+    token: Option<Arc<Secret>>,
     api: Api,
     only: Option<String>,
     /// Gateways that have changed since they were sent.
@@ -117,6 +121,8 @@ impl Events {
                     Err(Missing::Over) => return None,
                 },
                 changed = self.taken.changed() => match changed {
+                    // There is a new token, and whoever has it comes again.
+                    Ok(()) if self.api.state.guard.token() != self.token => return None,
                     Ok(()) => self.ready.push_back(Item::Overview),
                     Err(_) => return None,
                 },
