@@ -58,9 +58,14 @@ impl Guard {
         Ok(true)
     }
 
+    /// The token as it is now: what lasts longer than a request has to come in by it again.
+    pub(super) fn token(&self) -> Option<Arc<Secret>> {
+        self.token.load_full()
+    }
+
     /// Whether a request may come in that asks for what is not for everybody.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        match self.token.load_full() {
+        match self.token() {
             Some(token) => is_bearer_of(&token, headers),
             None => self.is_our_name(headers),
         }

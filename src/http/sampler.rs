@@ -132,8 +132,9 @@ impl Sampler {
 
     /// What happened today, and what there is now.
     pub(super) fn today(&self) -> (Today, Totals) {
-        let totals = self.metrics.totals();
+        // In this order: what had been counted when the day began is not more than what is counted now.
         let (since_ms, before) = self.state.lock().day.clone();
+        let totals = self.metrics.totals();
         let ended =
             Outcome::ALL.iter().enumerate().map(|(at, outcome)| (*outcome, totals.ended[at] - before.ended[at]));
         let is_failure = |outcome| !matches!(outcome, Outcome::Ok | Outcome::Canceled | Outcome::Released);
@@ -162,6 +163,27 @@ mod tests {
     use crate::ledger::{Modules, Now, Observation, Observer};
     use crate::metrics::Qos;
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn a_day_that_begins_while_it_is_asked_for_counts_nothing_twice() {
+        let metrics = Arc::new(Metrics::new());
+        let time = Arc::new(AtomicU64::new(DAY_MS));
+        let clock = time.clone();
+        let sampler = Sampler::new(metrics.clone(), Arc::new(move || Now(clock.load(Ordering::Relaxed))));
+        std::thread::scope(|scope| {
+            let days = scope.spawn(|| {
+                for _ in 0..5_000 {
+                    metrics.observe(&Observation::Ended { outcome: Outcome::Lost, modules: Modules::Dock });
+                    time.fetch_add(DAY_MS, Ordering::Relaxed);
+                    sampler.look(Instant::now());
+                }
+            });
+            while !days.is_finished() {
+                let (today, _) = sampler.today();
+                assert!(today.failed <= 5_000, "{today:?}");
+            }
+        });
+    }
 
     #[test]
     fn rates_are_of_the_time_between_two_looks_and_the_day_begins_at_midnight() {

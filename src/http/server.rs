@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -199,21 +200,43 @@ impl Open {
     }
 }
 
-/// Whether a connection carries a stream, which lasts longer than an answer.
+/// Whether a connection carries a stream, which lasts longer than an answer, and what is being done for its client.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Life(Arc<AtomicBool>);
+pub(super) struct Life {
+    streams: Arc<AtomicBool>,
+    /// Commands to docks that have been neither answered nor given up: one at most, as HTTP/1.1 has it.
+    commands: watch::Sender<usize>,
+}
+
+/// A command is under way until this goes.
+#[derive(Debug)]
+pub(super) struct Command(Life);
 
 impl Life {
     /// From now on it does.
     pub(super) fn streams(&self) {
-        self.0.store(true, Relaxed);
+        self.streams.store(true, Relaxed);
+    }
+
+    /// The connection outlives a command: a dock is waited for as long as `uploads.reply_timeout` says.
+    pub(super) fn command(&self) -> Command {
+        self.commands.send_modify(|commands| *commands += 1);
+        Command(self.clone())
     }
 
     async fn is_over(&self) {
         sleep(MAX_AGE).await;
-        if self.0.load(Relaxed) {
+        if self.streams.load(Relaxed) {
             sleep(MAX_STREAM_AGE - MAX_AGE).await;
         }
+        // It has the sender itself, so that cannot fail.
+        let _ = self.commands.subscribe().wait_for(|commands| *commands == 0).await;
+    }
+}
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        self.0.commands.send_modify(|commands| *commands -= 1);
     }
 }
 
@@ -233,4 +256,22 @@ async fn connection(stream: TcpStream, http: http1::Builder, router: Router, sto
     };
     serving.as_mut().graceful_shutdown();
     let _ = timeout(grace, serving).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_connection_is_not_over_while_a_dock_is_waited_for() {
+        let life = Life::default();
+        let (began, command) = (tokio::time::Instant::now(), life.command());
+        let answered = async {
+            sleep(2 * MAX_AGE).await;
+            drop(command);
+        };
+        tokio::join!(life.is_over(), answered);
+        assert_eq!(began.elapsed(), 2 * MAX_AGE);
+        assert!(timeout(MAX_AGE + Duration::from_millis(1), life.is_over()).await.is_ok());
+    }
 }

@@ -55,6 +55,14 @@ impl Ledger {
         views
     }
 
+    /// Every gateway, and whether a client that speaks for it is there.
+    #[must_use]
+    pub fn presences(&self) -> Vec<(Arc<str>, bool)> {
+        let mut presences = Vec::new();
+        self.for_each(|gateway, state| presences.push((Arc::clone(gateway), state.is_present())));
+        presences
+    }
+
     /// Looks at one gateway after the other, so that none has to wait for the looking at many.
     fn for_each(&self, mut look: impl FnMut(&Arc<str>, &Gateway)) {
         let gateways: Vec<Arc<str>> = self.gateways.iter().map(|entry| Arc::clone(entry.key())).collect();

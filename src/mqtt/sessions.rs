@@ -298,8 +298,14 @@ mod tests {
     use crate::metrics::{Metrics, Version};
     use crate::mqtt::delivery::Delivery;
     use crate::mqtt::session::Outgoing;
+    use crate::mqtt::subscriptions::Subscribing;
+    use crate::mqtt::wire::Subscribe;
     use crate::route::{Options, Via};
+    use bytestring::ByteString;
+    use rmqtt_codec::v5::SubscriptionOptions;
     use std::collections::HashMap;
+    use std::num::NonZeroU16;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     fn broker() -> Arc<Broker> {
         let (metrics, limits) = (Arc::new(Metrics::new()), Settings::default().limits);
@@ -328,6 +334,38 @@ mod tests {
         let (retain, publisher, expires_at) = (false, 0, NEVER);
         let payload = &vec![b'x'; size];
         Message::new(&Parts { qos, retain, publisher, expires_at, topic: "t", properties: &[], payload })
+    }
+
+    fn terms() -> Terms {
+        Terms { version: Version::V5, expiry_ms: 0, window: 5, max_packet_size: 0, topic_alias_max: 0, will: None }
+    }
+
+    /// As new access rules take it, from another thread.
+    #[tokio::test]
+    async fn a_subscription_that_is_taken_while_it_is_made_leaves_nothing_behind() {
+        let (broker, filter) = (broker(), ByteString::from_static("thing/product/SN1/services"));
+        let session = broker.join(&client(&broker, 1, 0), true, terms()).unwrap().session;
+        let (rounds, taken, mut left) = (3_000, AtomicU32::new(0), Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..rounds {
+                    while broker.unsubscribe_one(&session, &filter).is_none() {}
+                    taken.fetch_add(1, Ordering::Release);
+                }
+            });
+            for round in 1..=rounds {
+                let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..SubscriptionOptions::default() };
+                let packet =
+                    Subscribe { packet_id: NonZeroU16::MIN, id: None, filters: vec![(filter.clone(), options)] };
+                let mut subscribing = Subscribing { packet, codes: Vec::new(), ticket: Ticket::NONE };
+                broker.subscribe(&session, &mut subscribing);
+                while taken.load(Ordering::Acquire) < round {}
+                if broker.is_subscribed(&filter) || broker.dock("SN1").is_some() {
+                    left.push(round);
+                }
+            }
+        });
+        assert!(left.is_empty(), "in rounds {left:?}");
     }
 
     /// Sessions come, fill, drain, are taken over, go, end and are evicted, in any order.

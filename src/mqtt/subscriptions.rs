@@ -141,7 +141,8 @@ impl Broker {
                 self.mark_overlaps(session, filter.filter);
             }
         }
-        if session.state().ended {
+        // The session may have ended meanwhile, or new access rules have taken the subscription from it.
+        if !session.state().subscriptions.contains_key(&text) {
             self.drop_subscription(session.key(), &text, group.as_ref());
         }
         let wanted = match retain_handling {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use ureq::Agent;
 
 use super::Server;
@@ -78,6 +78,7 @@ pub(super) struct List {
 /// One module's logs.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listed {
+    #[serde(deserialize_with = "plain")]
     pub(super) module: String,
     #[serde(default)]
     pub(super) result: Option<i64>,
@@ -117,9 +118,13 @@ pub(super) struct Upload {
 /// One module's archive.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct UploadFile {
+    #[serde(deserialize_with = "plain")]
     pub(super) module: String,
+    #[serde(deserialize_with = "plain")]
     pub(super) key: String,
+    #[serde(deserialize_with = "plain")]
     pub(super) fingerprint: String,
+    #[serde(deserialize_with = "plain")]
     pub(super) status: String,
     pub(super) size: Option<u64>,
     pub(super) overall: Option<f64>,
@@ -130,6 +135,12 @@ pub(super) struct UploadFile {
 #[derive(Debug, Deserialize)]
 struct Problem {
     detail: String,
+}
+
+/// A dock's own text without what a terminal would obey.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(text.replace(char::is_control, "\u{FFFD}"))
 }
 
 impl Client {
@@ -221,5 +232,19 @@ impl Answer {
     fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(&self.body)
             .map_err(|error| ApiError::Unreadable { url: self.url.clone(), cause: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dock_has_no_say_over_the_terminal() {
+        let file = serde_json::json!({
+            "module": "3", "key": "k\t0\n", "fingerprint": "\u{9b}31m", "status": "ok\u{1b}]0;title\u{7}",
+        });
+        let UploadFile { key, fingerprint, status, .. } = serde_json::from_value(file).unwrap();
+        assert_eq!([key, fingerprint, status], ["k\u{FFFD}0\u{FFFD}", "\u{FFFD}31m", "ok\u{FFFD}]0;title\u{FFFD}"]);
     }
 }

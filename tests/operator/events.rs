@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use dockgate::cloud_api;
 use serde_json::{Value, json};
@@ -43,13 +44,16 @@ impl Stream {
         }
     }
 
+    #[track_caller]
     fn until(&mut self, is_it: impl Fn(&str, &Value) -> bool) -> Value {
-        loop {
+        let end = Instant::now() + DEADLINE;
+        while Instant::now() < end {
             let (name, data) = self.next();
             if is_it(&name, &data) {
                 return data;
             }
         }
+        panic!("other events came, but this one did not");
     }
 }
 
@@ -84,6 +88,17 @@ async fn a_reader_hears_of_a_dock_that_comes_of_its_upload_and_of_its_end() {
     let overview = stream.until(|name, _| name == "overview");
     assert_eq!((&overview["today"]["ok"], &overview["gateways"]["online"]), (&json!(1), &json!(0)));
     assert!(!overview["rates"]["received"].as_array().unwrap().is_empty(), "{overview}");
+}
+
+#[test]
+fn a_dock_that_nothing_is_known_of_but_its_connection_is_offline_when_that_ends() {
+    let broker = Broker::start(|_| {});
+    let mut stream = Stream::open(broker.http, "/api/v1/events");
+    let dock = Wire::subscriber(broker.mqtt, "dock", &[(&cloud_api::services("SN1"), 1)]);
+    let mine = |name: &str, data: &Value| name == "gateway" && data["gateway"] == "SN1";
+    assert_eq!(stream.until(mine)["online"], true);
+    dock.leave();
+    assert_eq!(stream.until(mine)["online"], false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,13 @@
 //! Who may use the HTTP listener.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::common::{Broker, BrokerProcess, post, request};
+use super::common::{Broker, BrokerProcess, DEADLINE, post, request};
 
 fn token(path: &Path, arguments: &[&str]) -> String {
     let made =
@@ -48,11 +50,23 @@ fn with_a_token_everything_but_the_empty_page_and_health_asks_for_it_and_a_new_o
     let metrics = request(broker.http, "GET", "/metrics", &headers, "").body;
     assert!(metrics.contains("dockgate_auth_failures_total{reason=\"http_token\"} 8"), "{metrics}");
 
+    let mut stream = TcpStream::connect(broker.http).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: {right}\r\n\r\n")
+        .unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+
     let second = token(&path, &["--replace"]);
     assert_ne!(first, second);
     broker.reload();
     assert_eq!(status(broker.http, "GET", "/metrics", &[("authorization", &right)]), 401);
     assert_eq!(status(broker.http, "GET", "/metrics", &[("authorization", &with(&second))]), 200);
+    let end = Instant::now() + DEADLINE;
+    while stream.read(&mut [0; 4096]).unwrap() > 0 {
+        assert!(Instant::now() < end, "who came in by the old token hears on");
+    }
 }
 
 #[test]

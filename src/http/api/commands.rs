@@ -1,16 +1,18 @@
 //! What an operator may have a dock do.
 
-use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Shared;
+use super::{Shared, json};
 use crate::cloud_api::Module;
+use crate::http::body::Answers;
 use crate::http::problem::{Document, Problem, quoted};
+use crate::http::server::Life;
 use crate::ledger::{ListedView, UploadView};
 use crate::retrieval::{Answered, Refused, Wanted};
 
@@ -21,6 +23,8 @@ const LONGEST_SERIAL: usize = 64;
 
 type Serial = Result<Path<String>, PathRejection>;
 type Asked<T> = Result<Json<T>, JsonRejection>;
+/// The connection, which must last until the dock has answered.
+type Connection = Option<Extension<Life>>;
 
 /// Whose logs: `"0"` the aircraft's, `"3"` the dock's; both, if nothing is said.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -133,10 +137,18 @@ struct Released {
         (status = 504, description = "The dock did not answer in time.", body = Document),
     ),
 )]
-pub(super) async fn log_list(State(api): Shared, sn: Serial, asked: Asked<Modules>) -> Result<Response, Problem> {
+pub(super) async fn log_list(
+    State(api): Shared,
+    life: Connection,
+    sn: Serial,
+    asked: Asked<Modules>,
+) -> Result<Response, Problem> {
     let (gateway, modules) = (serial(sn)?, modules(body(asked)?)?);
+    let _command = life.map(|Extension(life)| life.command());
     let (Answered { tid, bid }, listed) = api.state.retrieval.list(&gateway, &modules).await?;
-    Ok(Json(LogList { gateway, tid, bid, result: 0, listed }).into_response())
+    // It may name tens of thousands of logs.
+    let room = api.answers.room().await?;
+    Ok(Answers::json(json(&LogList { gateway, tid, bid, result: 0, listed }), room))
 }
 
 /// Has a dock upload logs to the object store of the settings.
@@ -156,8 +168,14 @@ pub(super) async fn log_list(State(api): Shared, sn: Serial, asked: Asked<Module
         (status = 504, description = "The dock did not answer in time.", body = Document),
     ),
 )]
-pub(super) async fn start(State(api): Shared, sn: Serial, asked: Asked<Start>) -> Result<Response, Problem> {
+pub(super) async fn start(
+    State(api): Shared,
+    life: Connection,
+    sn: Serial,
+    asked: Asked<Start>,
+) -> Result<Response, Problem> {
     let (gateway, wanted) = (serial(sn)?, wanted(body(asked)?)?);
+    let _command = life.map(|Extension(life)| life.command());
     let begun = api.state.retrieval.start(&gateway, &wanted).await?;
     let Answered { tid, bid } = begun.answered;
     let keys = begun.keys.into_iter().map(|(module, object_key)| Key { module: word(module), object_key }).collect();
@@ -180,8 +198,14 @@ pub(super) async fn start(State(api): Shared, sn: Serial, asked: Asked<Start>) -
         (status = 504, description = "The dock did not answer in time.", body = Document),
     ),
 )]
-pub(super) async fn cancel(State(api): Shared, sn: Serial, asked: Asked<Modules>) -> Result<Response, Problem> {
+pub(super) async fn cancel(
+    State(api): Shared,
+    life: Connection,
+    sn: Serial,
+    asked: Asked<Modules>,
+) -> Result<Response, Problem> {
     let (gateway, modules) = (serial(sn)?, modules(body(asked)?)?);
+    let _command = life.map(|Extension(life)| life.command());
     let Answered { tid, bid } = api.state.retrieval.cancel(&gateway, &modules).await?;
     Ok(Json(Canceled { gateway, tid, bid, result: 0 }).into_response())
 }

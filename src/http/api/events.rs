@@ -24,7 +24,7 @@ use super::{Api, MAX_STREAMS, PLAIN, Shared};
 use crate::feed::{Change, Missing, Watch};
 use crate::http::problem::{Document, Problem};
 use crate::http::server::Life;
-use crate::ledger::Now;
+use crate::secret::Secret;
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(250);
@@ -66,6 +66,7 @@ pub(super) async fn events(
     let events = Events {
         watch: api.state.ledger.feed().watch(),
         taken: api.sampler.taken(),
+        token: api.state.guard.token(),
         api,
         only,
         changed: HashSet::default(),
@@ -90,6 +91,8 @@ enum Item {
 struct Events {
     watch: Watch,
     taken: watch::Receiver<()>,
+    /// By which the reader came in.
+    token: Option<Arc<Secret>>,
     api: Api,
     only: Option<String>,
     /// Gateways that have changed since they were sent.
@@ -118,6 +121,8 @@ impl Events {
                     Err(Missing::Over) => return None,
                 },
                 changed = self.taken.changed() => match changed {
+                    // There is a new token, and whoever has it comes again.
+                    Ok(()) if self.api.state.guard.token() != self.token => return None,
                     Ok(()) => self.ready.push_back(Item::Overview),
                     Err(_) => return None,
                 },
@@ -152,7 +157,7 @@ impl Events {
         self.ready.push_back(Item::Resync);
     }
 
-    /// None if it has gone meanwhile.
+    /// None if it is forgotten meanwhile.
     async fn event(&self, item: Item) -> Option<Event> {
         let now = (self.api.state.clock)();
         match item {
@@ -162,18 +167,16 @@ impl Events {
                 let overview = tokio::task::spawn_blocking(move || text(&api.overview(now))).await.ok()?;
                 Some(Event::default().event("overview").data(overview))
             }
-            Item::Gateway(gateway) => self.gateway(&gateway, now),
+            Item::Gateway(gateway) => {
+                let gateway = self.api.gateway_in_short(&gateway, now);
+                Some(Event::default().event("gateway").data(text(&gateway)))
+            }
             Item::Ended(gateway, place) => {
                 let upload = self.api.state.ledger.ended_at(&gateway, place, now)?;
                 Some(Event::default().event("ended").data(text(&upload)))
             }
             Item::Resync => Some(Event::default().event("resync").data("{}")),
         }
-    }
-
-    fn gateway(&self, gateway: &str, now: Now) -> Option<Event> {
-        let gateway = self.api.gateway_in_short(gateway, now)?;
-        Some(Event::default().event("gateway").data(text(&gateway)))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Gateways: those that the ledger knows, and those that are connected.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use ahash::AHashMap;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -119,10 +121,10 @@ impl Gateway {
 }
 
 impl Api {
-    /// A gateway in short; none if nothing is known of it.
-    pub(super) fn gateway_in_short(&self, gateway: &str, now: Now) -> Option<Gateway> {
+    /// A gateway in short. One that nothing is known of any more is offline: whoever was told of it has to hear that.
+    pub(super) fn gateway_in_short(&self, gateway: &str, now: Now) -> Gateway {
         let view = self.state.ledger.gateway_in_short(gateway, now);
-        self.joined(gateway, view, now)
+        Gateway::of(gateway.to_owned(), view, self.state.retrieval.dock(gateway), now)
     }
 
     fn joined(&self, gateway: &str, view: Option<GatewayView>, now: Now) -> Option<Gateway> {
@@ -145,10 +147,14 @@ impl Api {
         both.into_iter().map(|(gateway, (view, dock))| Gateway::of(gateway, view, dock, now)).collect()
     }
 
-    /// How many gateways there are, and how many of them are connected.
-    pub(super) fn count_gateways(&self, now: Now) -> (usize, usize) {
-        let all = self.all_gateways(now);
-        (all.len(), all.iter().filter(|gateway| gateway.online).count())
+    /// How many gateways there are, and how many of them are connected. Every stream asks for it every few seconds, so
+    /// nothing of them is copied.
+    pub(super) fn count_gateways(&self) -> (usize, usize) {
+        let mut all: AHashMap<Arc<str>, bool> = self.state.ledger.presences().into_iter().collect();
+        for dock in self.state.retrieval.docks() {
+            *all.entry(dock.gateway.into()).or_default() |= dock.is_online;
+        }
+        (all.len(), all.values().filter(|is_online| **is_online).count())
     }
 }
 

@@ -124,7 +124,7 @@ impl Api {
         let reasons: Vec<_> = state.health.reasons().into_iter().collect();
         let (today, totals) = self.sampler.today();
         let (pending, active, cancelling) = state.ledger.active();
-        let (known, online) = self.count_gateways(now);
+        let (known, online) = self.count_gateways();
         Overview {
             version: env!("CARGO_PKG_VERSION"),
             now_ms: now.0,
