@@ -31,7 +31,7 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// Tells of a change. Not to be called with a lock held: it takes one of its own, and wakes those who watch.
+    /// Tells of a change. It takes a lock of its own, under which nothing else is called, and wakes those who watch.
     pub fn tell(&self, change: impl FnOnce() -> Change) {
         if self.is_watched() {
             // Whoever watched may have just left.

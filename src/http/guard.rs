@@ -119,6 +119,16 @@ fn is_bearer_of(token: &Secret, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::of(StatusCode::UNAUTHORIZED, detail))
 }
 
+/// A page of another site may link here, and have the browser ask for nothing else: it could not read the answer, but would
+/// hold a place among the streams.
+fn is_no_foreign_fetch(headers: &HeaderMap) -> Result<(), Problem> {
+    let says = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
+    if says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate") {
+        return Err(Problem::of(StatusCode::FORBIDDEN, "a page of another site may only link here"));
+    }
+    Ok(())
+}
+
 /// What changes something comes from our own page, or from no page.
 fn is_own_page(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
@@ -150,7 +160,7 @@ pub(super) async fn admit(
     let headers = request.headers();
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let admitted = if is_for_everybody(request.uri().path()) { Ok(()) } else { guard.admit(headers) };
-    match admitted.and_then(|()| if is_safe { Ok(()) } else { is_own_page(headers) }) {
+    match admitted.and_then(|()| if is_safe { is_no_foreign_fetch(headers) } else { is_own_page(headers) }) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
             let is_unauthorized = problem.status == StatusCode::UNAUTHORIZED;

@@ -148,7 +148,8 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
             Ok((stream, _)) => {
                 pause = ACCEPT_PAUSE;
                 open.make_room().await;
-                open.add(connection(stream, http.clone(), router.clone(), stop.clone()));
+                let life = Life::default();
+                open.add(life.clone(), connection(stream, life, http.clone(), router.clone(), stop.clone()));
             }
             Err(error) => {
                 if pause == ACCEPT_PAUSE {
@@ -172,17 +173,19 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
 #[derive(Default)]
 struct Open {
     tasks: JoinSet<()>,
-    order: VecDeque<AbortHandle>,
+    order: VecDeque<(AbortHandle, Life)>,
 }
 
 impl Open {
     /// Closes the oldest connections until there is room for one more.
     ///
     /// The oldest is the right one: an honest client's request takes a millisecond, and one who opens connections to
-    /// keep others out throws out himself.
+    /// keep others out throws out himself. Those that last are spared as long as there are others: only who was let in has
+    /// one, and there are few.
     async fn make_room(&mut self) {
         while self.tasks.len() >= MAX_CONNECTIONS {
-            if let Some(oldest) = self.order.pop_front() {
+            let passing = self.order.iter().position(|(task, life)| task.is_finished() || !life.lasts());
+            if let Some((oldest, _)) = self.order.remove(passing.unwrap_or(0)) {
                 oldest.abort();
                 if oldest.is_finished() {
                     continue;
@@ -192,11 +195,11 @@ impl Open {
         }
     }
 
-    fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+    fn add(&mut self, life: Life, connection: impl Future<Output = ()> + Send + 'static) {
         if self.order.len() >= 2 * MAX_CONNECTIONS {
-            self.order.retain(|handle| !handle.is_finished());
+            self.order.retain(|(task, _)| !task.is_finished());
         }
-        self.order.push_back(self.tasks.spawn(connection));
+        self.order.push_back((self.tasks.spawn(connection), life));
     }
 }
 
@@ -224,6 +227,11 @@ impl Life {
         Command(self.clone())
     }
 
+    /// Whether a stream is read on it, or a dock is waited for.
+    fn lasts(&self) -> bool {
+        self.streams.load(Relaxed) || *self.commands.borrow() > 0
+    }
+
     async fn is_over(&self) {
         sleep(MAX_AGE).await;
         if self.streams.load(Relaxed) {
@@ -241,11 +249,10 @@ impl Drop for Command {
 }
 
 /// Serves one connection until it closes, is too old, or the server stops.
-async fn connection(stream: TcpStream, http: http1::Builder, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, life: Life, http: http1::Builder, router: Router, stop: CancellationToken) {
     // A failure costs latency or a larger buffer at most.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
-    let life = Life::default();
     let service = TowerToHyperService::new(router.layer(Extension(life.clone())));
     let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let grace = tokio::select! {

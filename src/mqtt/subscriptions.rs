@@ -29,6 +29,9 @@ const SLICE: Duration = Duration::from_millis(2);
 /// some topics can name them: those of a dock are exact (DJI Cloud API, "Topic Definition"), and a few more are for trying out.
 const PARTIAL_WILDCARDS: usize = 16;
 
+/// Room for the broker's own retained messages, of which there are some fifty, however few others there may be.
+const OWN_TOPICS: usize = 128;
+
 /// A SUBSCRIBE that is being acted on.
 #[derive(Debug)]
 pub(super) struct Subscribing {
@@ -223,7 +226,8 @@ impl Broker {
         });
         let deliveries: Vec<_> = deliveries.collect();
         let count = deliveries.len();
-        session.enqueue_retained(deliveries, 2 * self.limits.retained_messages).unwrap_or_else(|limit| {
+        let most = (2 * self.limits.retained_messages).max(OWN_TOPICS);
+        session.enqueue_retained(deliveries, most).unwrap_or_else(|limit| {
             self.metrics.dropped(Drop::QueueFull, count as u64);
             self.metrics.limit_hit(limit);
             Ticket::NONE

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 pub use self::refused::Refused;
 pub use self::request::{Wanted, archive_keys};
@@ -32,12 +33,17 @@ const CLIENT_ID: &str = "dockgate";
 /// How long a list may take: the dock looks through its logs for it, and backends wait as long.
 const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Uploads that credentials are asked for at one time.
+const TURNS: usize = 8;
+
 /// Asks docks for their logs. Any task of any runtime may call it.
 #[derive(Debug)]
 pub struct Retrieval {
     broker: Arc<Broker>,
     ledger: Arc<Ledger>,
     store: Option<Arc<ObjectStore>>,
+    /// Turns of those who ask it for credentials: it may keep each waiting for seconds.
+    turns: Arc<Semaphore>,
     identity: Identity,
     rights: Rights,
     /// Where publishes may wait for others.
@@ -71,7 +77,15 @@ impl Retrieval {
         let identity =
             Identity { client_id: CLIENT_ID.into(), username: None, listener_role: None, proof: Proof::Anonymous };
         let rights = Rights::everything(&identity);
-        Self { broker, ledger, store, identity, rights, runtime: Handle::current() }
+        Self {
+            broker,
+            ledger,
+            store,
+            turns: Arc::new(Semaphore::new(TURNS)),
+            identity,
+            rights,
+            runtime: Handle::current(),
+        }
     }
 
     /// Where uploads go.
@@ -117,10 +131,15 @@ impl Retrieval {
         self.reach(gateway)?;
         let keys = archive_keys(store.prefix(), gateway, wanted, self.broker.clock.now_ms());
         let names: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
-        // It asks the object store over the network.
+        // It asks the object store over the network. The turn goes with it: whoever hangs up does not have it any more, but
+        // is still being asked for.
+        let turn = self.turns.clone().acquire_owned().await.map_err(|error| Refused::Failed(error.to_string()))?;
         let ask = {
             let store = store.clone();
-            move || store.credentials(&names.iter().map(String::as_str).collect::<Vec<_>>())
+            move || {
+                let _turn = turn;
+                store.credentials(&names.iter().map(String::as_str).collect::<Vec<_>>())
+            }
         };
         let grant = self.runtime.spawn_blocking(ask).await.map_err(|error| Refused::Failed(error.to_string()))?;
         let grant = grant.map_err(|error| Refused::Store(error.to_string()))?;
@@ -175,7 +194,11 @@ impl Retrieval {
             Accepted::NoSubscriber => return Err(Refused::not_connected(gateway)),
             Accepted::Quota(reason) => {
                 let running = self.ledger.gateway_in_short(gateway, self.broker.now()).map(|view| view.running);
-                let upload = running.and_then(|running| running.first().map(|upload| upload.id));
+                // With a slot a module there may be two, and which of them it is the guard does not say.
+                let upload = running.and_then(|running| match &running[..] {
+                    [only] => Some(only.id),
+                    _ => None,
+                });
                 return Err(Refused::Busy { reason, code: self.ledger.rules().conflict_result, upload });
             }
             Accepted::NotAuthorized | Accepted::NoStorage => {

@@ -128,6 +128,10 @@ fn another_page_can_neither_read_nor_change_anything() {
     for foreign in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
         assert_eq!(status(broker.http, "POST", path, &[json, foreign]), 403, "{foreign:?}");
     }
+    let fetched = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+    assert_eq!(status(broker.http, "GET", "/api/v1/events", &fetched), 403);
+    let linked = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+    assert_eq!(status(broker.http, "GET", "/api/v1/overview", &linked), 200);
     // What a form of another page could send is not JSON.
     assert_eq!(status(broker.http, "POST", path, &[("content-type", "text/plain")]), 415);
     // A name that somebody has made to mean this machine.
