@@ -17,7 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 pub use self::refused::Refused;
-pub use self::request::{Wanted, archive_keys};
+pub use self::request::Wanted;
+use self::request::archive_keys;
 use crate::access::{Identity, Proof, Rights};
 use crate::cloud_api::{self, Credentials, ListRequest, Module, UpdateRequest};
 use crate::ledger::{Ledger, ListedView, UploadView};
@@ -116,9 +117,14 @@ impl Retrieval {
         modules: &[Module],
     ) -> Result<(Answered, Vec<ListedView>), Refused> {
         let data = ListRequest { module_list: modules.to_vec() };
+        let asked = self.broker.now();
         let answered = self.ask(gateway, cloud_api::LIST, &data, LIST_TIMEOUT).await?;
-        let listed = self.ledger.gateway(gateway, self.broker.now()).map(|view| view.listed).unwrap_or_default();
-        let is_wanted = |view: &ListedView| modules.iter().any(|module| module.as_str() == view.module);
+        let now = self.broker.now();
+        let listed = self.ledger.gateway(gateway, now).map(|view| view.listed).unwrap_or_default();
+        // Of a module that the dock says nothing of, an earlier list is remembered.
+        let is_new = |view: &ListedView| view.age_ms <= now.since(asked);
+        let is_wanted =
+            |view: &ListedView| is_new(view) && modules.iter().any(|module| module.as_str() == view.module);
         Ok((answered, listed.into_iter().filter(is_wanted).collect()))
     }
 
@@ -131,8 +137,7 @@ impl Retrieval {
         self.reach(gateway)?;
         let keys = archive_keys(store.prefix(), gateway, wanted, self.broker.clock.now_ms());
         let names: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
-        // It asks the object store over the network. The turn goes with it: whoever hangs up does not have it any more, but
-        // is still being asked for.
+        // It asks the object store over the network, and goes on if its client hangs up: so the turn goes with it.
         let turn = self.turns.clone().acquire_owned().await.map_err(|error| Refused::Failed(error.to_string()))?;
         let ask = {
             let store = store.clone();
@@ -186,7 +191,7 @@ impl Retrieval {
         let (tid, bid, payload) = request::envelope(method, data, now_ms);
         let mut expected = self.broker.hook().awaited().expect(gateway, &tid);
         let (this, topic) = (Arc::clone(self), cloud_api::services(gateway));
-        // Not before the dock could have it would it be of use: an answer after that is nobody's.
+        // Later it would be of no use: nobody waits for the answer any more.
         let expires_at = now_ms.saturating_add(u64::try_from(patience.as_millis()).unwrap_or(NEVER));
         let sent = self.runtime.spawn(async move { this.publish(&topic, payload.expose(), expires_at).await });
         match sent.await.map_err(|error| Refused::Failed(error.to_string()))? {

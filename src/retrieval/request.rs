@@ -29,8 +29,7 @@ pub(super) fn envelope(method: &str, data: &impl Serialize, now_ms: u64) -> (Str
 
 /// Where each module's archive goes: `{prefix}/{gateway}/{time}-{random}/{module}.tar`, so that a list of the bucket is in
 /// the order of dock and time, and no two uploads write the same object.
-#[must_use]
-pub fn archive_keys(prefix: &str, gateway: &str, wanted: &[Wanted], now_ms: u64) -> Vec<(Module, String)> {
+pub(super) fn archive_keys(prefix: &str, gateway: &str, wanted: &[Wanted], now_ms: u64) -> Vec<(Module, String)> {
     let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
     // 2026-05-01T10:02:03Z as 20260501T100203Z, which needs no escapes in URLs.
     let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();

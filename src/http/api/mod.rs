@@ -166,5 +166,5 @@ fn listing<V: Serialize, K: Serialize>(name: &str, views: &[V], matching: usize,
     body
 }
 
-/// The API is read with this state by whoever extracts it.
+/// What a handler takes to get at it.
 type Shared = State<Api>;

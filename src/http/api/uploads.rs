@@ -6,7 +6,7 @@ use axum::response::Response;
 use utoipa::ToSchema;
 
 use super::query::{Pairs, Parameters};
-use super::{Api, Shared, json, listing, read};
+use super::{Shared, json, listing, read};
 use crate::http::problem::{Document, Problem, quoted};
 use crate::ledger::{Ledger, Now, Outcome, UploadView, Wanted};
 
@@ -58,7 +58,7 @@ pub(super) async fn uploads(State(api): Shared, pairs: Pairs) -> Result<Response
     ),
 )]
 pub(super) async fn upload(
-    State(api): State<Api>,
+    State(api): Shared,
     id: Result<Path<u64>, PathRejection>,
     pairs: Pairs,
 ) -> Result<Response, Problem> {
