@@ -123,8 +123,7 @@ impl Retrieval {
         let listed = self.ledger.gateway(gateway, now).map(|view| view.listed).unwrap_or_default();
         // Of a module that the dock says nothing of, an earlier list is remembered.
         let is_new = |view: &ListedView| view.age_ms <= now.since(asked);
-        let is_wanted =
-            |view: &ListedView| is_new(view) && modules.iter().any(|module| module.as_str() == view.module);
+        let is_wanted = |view: &ListedView| is_new(view) && modules.iter().any(|module| module.as_str() == view.module);
         Ok((answered, listed.into_iter().filter(is_wanted).collect()))
     }
 
