@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use dockgate::object_store::Endpoint;
 use dockgate::operator::{self, Ending, Selection, Server};
 
 use crate::{INTERRUPTED, block_on, finish};
@@ -19,7 +20,7 @@ pub(crate) enum Command {
     /// Ask a dock which logs it has, and print them.
     List {
         /// The serial number of the dock.
-        #[arg(value_name = "SN")]
+        #[arg(value_name = "SN", value_parser = serial)]
         gateway: String,
         /// Whose logs; both, if nothing is said.
         #[arg(long, value_enum)]
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     /// it was canceled.
     Pull {
         /// The serial number of the dock.
-        #[arg(value_name = "SN")]
+        #[arg(value_name = "SN", value_parser = serial)]
         gateway: String,
         /// Whose logs; both, if nothing is said.
         #[arg(long, value_enum)]
@@ -56,8 +57,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Broker {
     /// The broker's HTTP listener.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9641")]
-    server: String,
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9641", value_parser = Endpoint::parse)]
+    server: Endpoint,
     /// The file with its token, as in http.token_file.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -80,6 +81,16 @@ impl Module {
             Self::Aircraft => "0",
             Self::Dock => "3",
         }
+    }
+}
+
+/// A serial number becomes a part of a URL and of a topic.
+fn serial(text: &str) -> Result<String, &'static str> {
+    let is_serial = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_serial {
+        Ok(text.to_owned())
+    } else {
+        Err("a serial number has letters and digits only, such as 8UUXN3D00A1B2C")
     }
 }
 

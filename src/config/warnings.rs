@@ -28,6 +28,9 @@ pub(super) fn of(settings: &Settings) -> Vec<Flaw> {
             "bind to 127.0.0.1, and have a proxy in front of it that encrypts",
         );
     }
+    if let Some(path) = settings.http.token_file.as_deref() {
+        secret("http.token_file", path, &mut found);
+    }
     access(settings, &mut found);
     object_store::warnings(&settings.object_store, &mut found);
     if settings.persistence.enabled {

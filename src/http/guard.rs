@@ -7,7 +7,7 @@
 //! - A page whose name has been made to mean 127.0.0.1 (DNS rebinding) has no other origin. It cannot have our name
 //!   either: without a token, only addresses, `localhost` and the names in `http.hosts` are taken in `Host`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::secret::Secret;
 /// A token that can be guessed is none: 16 characters of base64 hold 96 bits.
 const SHORTEST_TOKEN: usize = 16;
 /// A token file is one line.
-const LARGEST_FILE: u64 = 64 * 1024;
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// The bearer token, if there is one, and the names that the listener has.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Guard {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let name = host.parse::<Authority>().map(|authority| authority.host().to_owned()).unwrap_or_default();
         let address = name.trim_start_matches('[').trim_end_matches(']');
-        let is_address = address.parse::<IpAddr>().is_ok() || address.parse::<Ipv6Addr>().is_ok();
+        let is_address = address.parse::<IpAddr>().is_ok();
         let is_local = name.eq_ignore_ascii_case("localhost");
         if is_address || is_local || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
             return Ok(());
@@ -91,11 +91,12 @@ impl Guard {
     }
 }
 
-fn read_token(path: &Path) -> Result<Secret, Flaw> {
+/// Reads a token, for who asks for it and for who brings it.
+pub(crate) fn read_token(path: &Path) -> Result<Secret, Flaw> {
     let flaw =
         |fault: String, remedy: &str| Flaw { path: path.to_owned(), line: None, fault, remedy: remedy.to_owned() };
     let bytes = read(path, LARGEST_FILE)
-        .map_err(|error| flaw(format!("the token cannot be read ({error})"), "give a file that the broker may read"))?;
+        .map_err(|error| flaw(format!("the token cannot be read ({error})"), "give a file that can be read"))?;
     let text = bytes.trim_ascii();
     let is_visible = text.iter().all(u8::is_ascii_graphic);
     if text.len() < SHORTEST_TOKEN || !is_visible {
@@ -132,7 +133,7 @@ fn is_no_foreign_fetch(headers: &HeaderMap) -> Result<(), Problem> {
 /// What changes something comes from our own page, or from no page.
 fn is_own_page(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-    // Browsers send it to addresses that they trust, which this machine is (Fetch Metadata, 2.4).
+    // Browsers send it to addresses that they trust, which this machine is (Fetch Metadata, Sec-Fetch-Site).
     let is_foreign_site = text(header::HeaderName::from_static("sec-fetch-site"))
         .is_some_and(|site| !matches!(site, "same-origin" | "none"));
     let is_foreign_origin = headers.contains_key(header::ORIGIN) && {

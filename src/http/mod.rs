@@ -25,6 +25,7 @@ use axum::routing::get;
 use axum::{Router, extract, middleware};
 
 pub use self::guard::Guard;
+pub(crate) use self::guard::read_token;
 pub use self::health::{Health, Reason};
 use self::problem::{Problem, quoted};
 use self::sampler::Sampler;

@@ -63,10 +63,13 @@ impl Ledger {
         presences
     }
 
+    fn names(&self) -> Vec<Arc<str>> {
+        self.gateways.iter().map(|entry| Arc::clone(entry.key())).collect()
+    }
+
     /// Looks at one gateway after the other, so that none has to wait for the looking at many.
     fn for_each(&self, mut look: impl FnMut(&Arc<str>, &Gateway)) {
-        let gateways: Vec<Arc<str>> = self.gateways.iter().map(|entry| Arc::clone(entry.key())).collect();
-        for gateway in gateways {
+        for gateway in self.names() {
             if let Some(state) = self.gateways.get(&gateway) {
                 look(&gateway, &state);
             }
@@ -109,13 +112,7 @@ impl Ledger {
     /// The upload with this id, running or ended, wherever it is.
     #[must_use]
     pub fn upload(&self, id: u64, now: Now) -> Option<UploadView> {
-        let holder = self.gateways.iter().find(|entry| {
-            let mut all = entry.running.iter().chain(entry.history.iter().map(|ended| &ended.upload));
-            all.any(|upload| upload.id == id)
-        });
-        // Its lock must be gone before it is taken again.
-        let gateway = holder.map(|entry| Arc::clone(entry.key()))?;
-        self.upload_of(&gateway, id, now)
+        self.names().iter().find_map(|gateway| self.upload_of(gateway, id, now))
     }
 
     /// The upload with this id, running or ended, of a gateway.

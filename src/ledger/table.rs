@@ -160,6 +160,9 @@ impl Ledger {
 
     /// A client is here that was taken for gone: so say the records of the uploads that are running behind it, and the feed.
     fn keep_presence(&self, client: &str, now: Now) {
+        if self.journal.is_none() && !self.feed.is_watched() {
+            return;
+        }
         for gateway in self.presence.busy_behind(client) {
             self.change(&gateway, now, |_, _, _| {});
             self.tell(&gateway);

@@ -1,16 +1,15 @@
 //! The long-lived keys.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use toml_edit::{ImDocument, Item};
 
+use crate::access::read;
 use crate::secret::Secret;
 
 /// The largest file of keys that is read; two keys take some 100 bytes.
-const LARGEST: u64 = 64 << 10;
+const LARGEST: u64 = 1 << 20;
 /// What a file of keys looks like.
 const SHAPE: &str = "access_key_id = \"…\" and secret_access_key = \"…\", a line each";
 
@@ -70,14 +69,10 @@ pub struct KeysError {
 }
 
 fn read(path: &Path) -> Result<KeyPair, String> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > LARGEST {
-        return Err("it has more than 64 KiB".to_owned());
-    }
+    let bytes = read::read(path, LARGEST).map_err(|error| error.to_string())?;
+    let text = str::from_utf8(&bytes).map_err(|_| "it is not text".to_owned())?;
     // The parser's own message quotes the line.
-    let document = ImDocument::parse(&*text).map_err(|_| "it is not TOML".to_owned())?;
+    let document = ImDocument::parse(text).map_err(|_| "it is not TOML".to_owned())?;
     if document.iter().any(|(name, _)| !["access_key_id", "secret_access_key"].contains(&name)) {
         return Err("it has something else than these two".to_owned());
     }

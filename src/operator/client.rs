@@ -1,6 +1,5 @@
 //! The conversation with the API.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -8,6 +7,8 @@ use serde::{Deserialize, Deserializer};
 use ureq::Agent;
 
 use super::Server;
+use crate::access::Flaw;
+use crate::http::read_token;
 use crate::object_store::tls;
 use crate::secret::Secret;
 
@@ -19,7 +20,7 @@ const LARGEST_ANSWER: u64 = 16 << 20;
 
 /// A broker's API.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(super) struct Client {
     agent: Agent,
     url: String,
     token: Option<Secret>,
@@ -53,18 +54,13 @@ pub enum ApiError {
         cause: String,
     },
     /// The token cannot be read.
-    #[error("the token cannot be read from {}: {cause}", path.display())]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
+    #[error("{0}")]
+    Token(Flaw),
 }
 
 /// An answer of the API.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     url: String,
     body: Vec<u8>,
 }
@@ -148,12 +144,8 @@ impl Client {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn open(Server { url, token_file }: Server) -> Result<Self, ApiError> {
-        let read = |path: PathBuf| match std::fs::read(&path) {
-            Ok(token) => Ok(Secret::new(token.trim_ascii().to_vec())),
-            Err(cause) => Err(ApiError::Token { path, cause }),
-        };
-        let token = token_file.map(read).transpose()?;
+    pub(super) fn open(Server { url, token_file }: Server) -> Result<Self, ApiError> {
+        let token = token_file.as_deref().map(read_token).transpose().map_err(ApiError::Token)?;
         let agent = Agent::config_builder()
             .tls_config(tls())
             .http_status_as_error(false)
@@ -163,7 +155,7 @@ impl Client {
             .user_agent(concat!("dockgate/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(Self { agent, url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Self { agent, url: url.url(), token })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Answer, ApiError> {
@@ -212,8 +204,7 @@ impl Client {
 
 impl Answer {
     /// The answer as it came.
-    #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 

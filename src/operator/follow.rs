@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use super::Failed;
 use super::client::{ApiError, Client, Upload, UploadFile};
@@ -32,8 +32,12 @@ pub enum Ending {
 }
 
 /// Shows an upload until it ends. The first Ctrl-C cancels it, a second one leaves it alone.
-pub(super) async fn to_the_end(client: &Client, gateway: &str, id: u64) -> Result<Ending, Failed> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::Signals)?;
+pub(super) async fn to_the_end(
+    client: &Client,
+    gateway: &str,
+    id: u64,
+    mut interrupt: Signal,
+) -> Result<Ending, Failed> {
     let mut bars = Bars::default();
     let (mut is_canceled, mut failures) = (false, 0);
     let mut tick = tokio::time::interval(EVERY);

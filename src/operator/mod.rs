@@ -12,16 +12,19 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
-pub use self::client::{Answer, ApiError, Client};
+pub use self::client::ApiError;
+use self::client::{Answer, Client};
 pub use self::follow::Ending;
 pub use self::select::Selection;
+use crate::object_store::Endpoint;
 
 /// Where the broker's API is.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `http://host:port`
-    pub url: String,
+    /// Its HTTP listener, or the proxy in front of it.
+    pub url: Endpoint,
     /// The file with its bearer token.
     pub token_file: Option<PathBuf>,
 }
@@ -65,10 +68,12 @@ pub async fn pull(server: Server, gateway: &str, wanted: &Selection) -> Result<E
     let files = wanted.of(&listed)?;
     let chosen = table::of_chosen(&listed, &files);
     eprint!("{chosen}");
+    // From here on a Ctrl-C is noted: what the dock may have begun by then is not left alone.
+    let interrupt = signal(SignalKind::interrupt()).map_err(Failed::Signals)?;
     let path = format!("/api/v1/gateways/{gateway}/uploads");
     let started = client.post(&path, json!({ "files": files })).await?.started()?;
     let Some(id) = started.id else { return Ok(Ending::Over { outcome: "unknown".to_owned() }) };
-    follow::to_the_end(&client, gateway, id).await
+    follow::to_the_end(&client, gateway, id, interrupt).await
 }
 
 async fn ask_for_list(client: &Client, gateway: &str, modules: &[&str]) -> Result<Answer, ApiError> {

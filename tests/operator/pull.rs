@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 
+use dockgate::cloud_api;
 use dockgate::sim::{Outcome, Plan, RealUploads};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::common::{Broker, eventually, get};
+use super::common::{Broker, Publish, Wire, eventually, get};
 use super::moto::Moto;
 use super::{connect, endless, plan};
 
@@ -94,15 +95,44 @@ async fn ctrl_c_cancels_what_the_dock_is_doing() {
         serde_json::from_str(&get(broker.http, &format!("/api/v1/uploads?{query}"))).unwrap()
     };
     eventually("it runs", || uploads("state=running")["uploads"][0]["state"] == "active");
-    // The terminal sends it to whoever follows the upload; it does so as soon as the start is answered.
-    eventually("it is canceled", || {
-        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        uploads("state=ended")["matching"] == 1
-    });
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    eventually("it is canceled", || uploads("state=ended")["matching"] == 1);
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     assert_eq!(ended.status.code(), Some(130), "{ended:?}");
     assert_eq!(uploads("state=ended")["uploads"][0]["outcome"], "canceled");
+}
+
+#[test]
+fn ctrl_c_before_the_dock_has_answered_cancels_what_it_begins() {
+    let Some(moto) = Moto::get() else { return };
+    let broker = Broker::start(|settings| settings.object_store = moto.settings());
+    let mut dock = Wire::subscriber(broker.mqtt, "SN1", &[(&cloud_api::services("SN1"), 1)]);
+    let (replies, events) = (cloud_api::services_reply("SN1"), cloud_api::events("SN1"));
+    let mut command = logs(broker.http, &["pull", "SN1", "--module", "3"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut answer = |pid, expected: &str, data: Value, before: &dyn Fn()| {
+        let asked = dock.expect_publish();
+        dock.complete(&asked);
+        let mut message: Value = serde_json::from_slice(&asked.payload).unwrap();
+        assert_eq!(message["method"], expected);
+        before();
+        message["data"] = data;
+        dock.publish(&Publish::new(&replies, message.to_string()).qos(1, pid));
+        message["bid"].clone()
+    };
+    let file = json!({ "boot_index": 7, "start_time": 1, "end_time": 2, "size": 3 });
+    let list = json!({ "result": 0, "files": [{ "module": "3", "device_sn": "", "result": 0, "list": [file] }] });
+    answer(1, "fileupload_list", list, &|| ());
+    let interrupt =
+        || assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let bid = answer(2, "fileupload_start", json!({ "result": 0 }), &interrupt);
+    answer(3, "fileupload_update", json!({ "result": 0 }), &|| ());
+    let output = json!({ "status": "canceled", "ext": { "files": [] } });
+    let over = json!({ "bid": bid, "tid": "p", "timestamp": 1, "method": "fileupload_progress", "need_reply": 0,
+        "gateway": "SN1", "data": { "result": 0, "output": output } });
+    dock.publish(&Publish::new(&events, over.to_string()).qos(1, 4));
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,9 +154,16 @@ async fn what_went_wrong_is_said_and_the_exit_code_tells() {
     for wrong in [
         &["pull", "SN", "--boot", "1"][..],
         &["pull", "SN", "--last", "0"],
+        &["list", "a/../b"],
         &["list"],
         &["pull", "SN", "--module", "1"],
     ] {
         assert_eq!(finished(logs(broker.http, wrong)).await.status.code(), Some(2), "{wrong:?}");
     }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+    command.args(["logs", "list", "SN", "--server", "localhost:9641"]).stdin(Stdio::null());
+    let no_url = finished(command).await;
+    assert!(no_url.status.code() == Some(2) && text(&no_url.stderr).contains("http://"), "{no_url:?}");
+    let no_token = finished(logs(broker.http, &["list", "SN", "--token-file", "/nonexistent"])).await;
+    assert!(text(&no_token.stderr).contains("/nonexistent: the token cannot be read"), "{no_token:?}");
 }

@@ -105,8 +105,6 @@ fn a_wildcard_at_the_first_level_does_not_bring_them_and_nothing_of_them_is_stor
     let mut reader = Wire::subscriber(broker.mqtt, "reader", &[("#", 0), ("+/broker/uptime", 0)]);
     reader.expect_alive();
     assert_eq!(metric(broker.http, "dockgate_retained_messages", ""), 0.0);
-    let shared = Wire::clean(broker.mqtt, V5, "shared");
-    shared.leave();
     let silent = Broker::start(|settings| settings.sys_interval = Duration::ZERO);
     let mut reader = Wire::subscriber(silent.mqtt, "reader", &[("$SYS/#", 0)]);
     reader.expect_alive();

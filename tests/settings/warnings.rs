@@ -157,6 +157,11 @@ fn names_that_nobody_proves_are_warned_about() {
 #[test]
 fn secrets_that_everybody_on_the_machine_may_read_are_warned_about() {
     assert_warnings("access.password_file = \"closed\"\n", &[]);
+    assert_warnings("http.token_file = \"closed\"\n", &[]);
+    assert_warnings(
+        "http.token_file = \"open\"\n",
+        &["http.token_file = \"open\": everybody on this machine may read"],
+    );
     assert_warnings("access.password_file = \"missing\"\n", &[]);
     assert_warnings(
         "access.password_file = \"open\"\n",

@@ -78,40 +78,29 @@ impl Gateway {
             user: dock.user,
         });
         let online_ms = since_ms.filter(|_| is_connected);
-        match view {
-            Some(view) => Self {
-                gateway,
-                online,
-                online_ms,
-                gone_ms,
-                client,
-                age_ms: Some(view.age_ms),
-                refused: view.refused,
-                running: view.running,
-                ended: view.ended,
-                history: view.history,
-                refusals: view.refusals,
-                listed: view.listed,
-            },
-            None => Self {
-                gateway,
-                online,
-                online_ms,
-                gone_ms,
-                client,
-                age_ms: None,
-                refused: 0,
-                running: Vec::new(),
-                ended: 0,
-                history: None,
-                refusals: None,
-                listed: Vec::new(),
-            },
+        let mut gateway = Self {
+            gateway,
+            online,
+            online_ms,
+            gone_ms,
+            client,
+            age_ms: None,
+            refused: 0,
+            running: Vec::new(),
+            ended: 0,
+            history: None,
+            refusals: None,
+            listed: Vec::new(),
+        };
+        if let Some(view) = view {
+            gateway.age_ms = Some(view.age_ms);
+            (gateway.refused, gateway.refusals) = (view.refused, view.refusals);
+            (gateway.running, gateway.ended, gateway.history) = (view.running, view.ended, view.history);
+            gateway.listed = view.listed;
         }
+        gateway
     }
-}
 
-impl Gateway {
     /// Nothing of its uploads may be known yet; then there are none, which is not to leave them out.
     fn in_full(mut self) -> Self {
         self.history.get_or_insert_default();
