@@ -11,7 +11,7 @@
 //! - topics, filters and link names are three constants a lane: nothing that a client sends reaches its maps;
 //! - links never disconnect, so no slab index is ever reused, no group ever empties, and nothing is woken after its end;
 //! - payloads are never empty, because a [`Message`] has a header: no accidental removal of retained messages;
-//! - a lane takes at most `LANE_BYTES` that have not come out at the other end, well below what its log keeps, so the
+//! - a lane takes at most `LANE_BYTES` that have not been delivered at the other end, well below what its log keeps, so the
 //!   log never overruns; publishers wait for room ([`Lane::room`]) by not reading their sockets;
 //! - at most one event of a lane is in the router's queue of 1,000, so that `LinkTx::publish` never blocks.
 
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
-/// Bytes in a lane that have not come out yet; more wait outside.
+/// Bytes in a lane that have not been delivered yet; more wait outside.
 const LANE_BYTES: usize = 4 << 20;
 /// A log drops its oldest segment when it has this many: so `LANE_BYTES` are never dropped unread.
 const SEGMENTS: usize = 6;
@@ -138,7 +138,7 @@ impl Lane {
         self.push(&mut vec![message]);
     }
 
-    /// Bytes that went in and have not come out.
+    /// Bytes that went in and have not been delivered.
     #[must_use]
     pub fn inflight(&self) -> usize {
         self.inflight.load(SeqCst)
@@ -150,19 +150,17 @@ impl Lane {
         self.down.load(SeqCst)
     }
 
-    /// Waits for messages at the lane's far end and adds those that are there to `received`.
+    /// Waits for messages at the lane's far end and adds those that are there to `received`. They count as in the lane until
+    /// [`Lane::delivered`] says that they are delivered.
     ///
     /// # Errors
     /// [`CoreDown`] when the routing core has ended.
     pub async fn receive(&self, end: &mut LaneEnd, received: &mut Vec<Message>) -> Result<(), CoreDown> {
-        let (mut bytes, mut paused) = (0, false);
+        let mut paused = false;
         let mut next = end.0.next().await.map_err(|_| self.went_down())?;
         loop {
             match next {
-                Some(Notification::Forward(forward)) => {
-                    bytes += forward.publish.payload.len();
-                    received.extend(Message::from_bytes(forward.publish.payload));
-                }
+                Some(Notification::Forward(forward)) => received.extend(Message::from_bytes(forward.publish.payload)),
                 Some(Notification::Unschedule) => paused = true,
                 _ => {}
             }
@@ -178,9 +176,14 @@ impl Lane {
         if paused {
             end.0.wake().await.map_err(|_| self.went_down())?;
         }
+        Ok(())
+    }
+
+    /// What has been received is where it was to go.
+    pub fn delivered(&self, messages: &mut Vec<Message>) {
+        let bytes = messages.drain(..).map(|message| message.size()).sum();
         self.inflight.fetch_sub(bytes, SeqCst);
         self.room.notify_waiters();
-        Ok(())
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -257,11 +260,12 @@ mod tests {
         let (mut received, mut n) = (Vec::new(), 0u32);
         while n < MESSAGES {
             lane.receive(&mut end, &mut received).await.unwrap();
-            for message in received.drain(..) {
+            for message in &received {
                 assert_eq!(message.payload()[..4], n.to_be_bytes());
                 n += 1;
             }
             assert!(lane.inflight() <= LANE_BYTES);
+            lane.delivered(&mut received);
         }
         sender.await.unwrap();
         assert_eq!(lane.inflight(), 0);
@@ -282,9 +286,11 @@ mod tests {
                 }
             }
         });
-        let mut received = Vec::new();
-        while received.len() < 10 {
+        let (mut received, mut count) = (Vec::new(), 0);
+        while count < 10 {
             lane.receive(&mut end, &mut received).await.unwrap();
+            count += received.len();
+            lane.delivered(&mut received);
         }
         sender.await.unwrap();
     }

@@ -1,15 +1,16 @@
 //! Delivery: from a message to those who subscribed to its topic.
 //!
-//! Exact subscriptions, which is what a dock has, are delivered by one hash look-up in the publisher's own task.
-//! A message that some wildcard filter matches also goes down a lane of the routing core ([`core`]) to a task that
-//! hands it to the wildcard subscribers (`wildcard`): fanning out to a hundred of them costs the publisher nothing.
-//! Subscribers that are [*direct*](Subscriber::is_direct) get it in the publisher's task, whatever their filters: those
-//! whose messages are stored, since a publish and all that is stored of it are committed together, before it is
-//! acknowledged. Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too fast asks the
-//! publisher to wait at its [`Gate`].
+//! Exact subscriptions, which is what a dock has, are found by one hash look-up; who subscribed to a wildcard that matches is
+//! remembered by topic (`wildcard`). Mostly these are a few, and the publisher's own task delivers to all of them. Where many
+//! wildcard subscribers ([`WIDE`]) wait for a message, it goes down a lane of the routing core ([`core`]) to a task that hands
+//! it to them: fanning out to hundreds costs the publisher nothing. Subscribers that are [*direct*](Subscriber::is_direct) never wait for
+//! a lane: those whose messages are stored, since a publish and all that is stored of it are committed together, before
+//! it is acknowledged. Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too
+//! fast asks the publisher to wait at its [`Gate`].
 //!
-//! What one publisher sends arrives in its order, whatever the topics: one publisher always takes one lane. So a backend
-//! sees the reply to a start before the first progress. (MQTT-4.6.0-6 asks for this within a topic only.)
+//! What one publisher sends arrives in its order, whatever the topics: one publisher always takes one lane, and while that
+//! has something in it, all that it publishes goes the same way. So a backend sees the reply to a start before the first
+//! progress. (MQTT-4.6.0-6 asks for this within a topic only.)
 
 pub mod core;
 mod gate;
@@ -29,6 +30,9 @@ use wildcard::{Match, Matches, Wildcards};
 
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
 const RUN: usize = 16;
+
+/// Wildcard subscribers of a topic from which on the routing core fans out to them.
+pub const WIDE: usize = 64;
 
 /// The bits of a publisher's key that say which lane its messages take.
 pub const LANE_BITS: u32 = 6;
@@ -53,7 +57,7 @@ pub trait Subscriber: Send + Sync + std::fmt::Debug {
     /// Tells subscribers apart.
     fn key(&self) -> u64;
 
-    /// Whether it gets its messages in the publisher's task, also those of wildcard subscriptions. Never changes: a
+    /// Whether it always gets its messages in the publisher's task, also those of wildcard subscriptions. Never changes: a
     /// message on its way to it through a lane would be lost or come twice.
     fn is_direct(&self) -> bool;
 
@@ -115,6 +119,8 @@ pub struct Batch {
     targets: Option<Arc<[Target]>>,
     /// Its wildcard subscribers.
     matches: Option<Arc<Matches>>,
+    /// Whether those of them that are not direct get it by a lane.
+    by_lane: bool,
     /// What is to be sent down each lane.
     lanes: SmallVec<[Vec<Message>; 4]>,
     /// What came of all that has been delivered.
@@ -230,7 +236,13 @@ impl Route {
             // The guard must be gone before anybody is called.
             batch.targets = self.exact.get(topic).map(|targets| targets.clone());
             batch.matches = self.wildcards.matches(topic);
-            for found in batch.matches.iter().flat_map(|matches| &matches.by_lane) {
+            batch.by_lane = batch.matches.as_ref().is_some_and(|matches| {
+                let lane = self.lane_of(&message);
+                let follows = || self.lanes[lane].inflight() > 0 || batch.lanes.get(lane).is_some_and(|l| !l.is_empty());
+                !matches.others.is_empty() && (matches.others.len() >= WIDE || follows())
+            });
+            // Whom a lane leads to cannot say so at its end.
+            for found in batch.matches.iter().filter(|_| batch.by_lane).flat_map(|matches| &matches.others) {
                 let lasting = message.qos() != QoS::AtMostOnce && found.wants_lasting();
                 if let Some(pressure) = found.subscriber.pressure(lasting) {
                     batch.delivered.pressure = Some(pressure.or(batch.delivered.pressure.take()));
@@ -241,7 +253,7 @@ impl Route {
         batch.matches.is_some() || batch.targets.is_some()
     }
 
-    /// Delivers what is in `batch`: to exact and direct subscribers at once, to the others when it is sent.
+    /// Delivers what is in `batch`; what goes by a lane only when it is sent.
     pub fn deliver(&self, batch: &mut Batch) {
         for target in batch.targets.take().iter().flat_map(|targets| targets.iter()) {
             let via = if target.overlapped { Via::ExactAndWildcard } else { Via::Exact };
@@ -250,11 +262,12 @@ impl Route {
         }
         if let (Some(matches), Some(first)) = (batch.matches.take(), batch.run.first()) {
             let lane = self.lane_of(first);
-            for Match { subscriber, options } in &matches.direct {
+            let others = if batch.by_lane { &[][..] } else { &matches.others };
+            for Match { subscriber, options } in matches.direct.iter().chain(others) {
                 let delivered = subscriber.deliver(&batch.run, options, Via::Wildcard);
                 batch.note(delivered);
             }
-            if !matches.by_lane.is_empty() {
+            if batch.by_lane {
                 batch.lanes.resize_with(self.lanes.len(), Vec::new);
                 batch.lanes[lane].append(&mut batch.run);
             }
@@ -314,5 +327,109 @@ impl Route {
     fn lane_of(&self, message: &Message) -> usize {
         let client = message.publisher() & ((1 << LANE_BITS) - 1);
         usize::try_from(client % self.lanes.len() as u64).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{NEVER, Parts};
+    use parking_lot::Mutex;
+
+    /// Notes what it gets, and whether it got that before the publisher went on.
+    #[derive(Debug, Default)]
+    struct Reader {
+        key: u64,
+        got: Mutex<Vec<u32>>,
+    }
+
+    impl Subscriber for Reader {
+        fn key(&self) -> u64 {
+            self.key
+        }
+
+        fn is_direct(&self) -> bool {
+            false
+        }
+
+        fn deliver(&self, messages: &[Message], _: &[Options], _: Via) -> Delivered {
+            let number = |message: &Message| u32::from_be_bytes(message.payload().try_into().unwrap());
+            self.got.lock().extend(messages.iter().map(number));
+            Delivered::default()
+        }
+
+        fn pressure(&self, _: bool) -> Option<Pressure> {
+            None
+        }
+    }
+
+    fn subscribe(route: &Route, key: u64, filter: &str) -> Arc<Reader> {
+        let reader = Arc::new(Reader { key, got: Mutex::default() });
+        let options = Options {
+            qos: QoS::AtMostOnce,
+            no_local: false,
+            retain_as_published: false,
+            id: None,
+            partial: false,
+        };
+        let subscriber: Arc<dyn Subscriber> = reader.clone();
+        route.subscribe(filter, &subscriber, options, false);
+        reader
+    }
+
+    fn publish(route: &Route, topic: &str, number: u32, batch: &mut Batch) {
+        let (qos, retain, publisher, expires_at) = (QoS::AtMostOnce, false, 7, NEVER);
+        let payload = &number.to_be_bytes();
+        let parts = Parts { qos, retain, publisher, expires_at, topic, properties: &[], payload };
+        route.publish(Message::new(&parts), batch);
+    }
+
+    async fn until_empty(route: &Route) {
+        while route.inflight() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_few_get_it_at_once_and_many_by_the_routing_core() {
+        let route = Route::start(1).unwrap();
+        let few = subscribe(&route, 1, "few/+");
+        let many: Vec<_> = (2..2 + WIDE as u64).map(|key| subscribe(&route, key, "many/+")).collect();
+        let mut batch = Batch::default();
+        publish(&route, "few/1", 1, &mut batch);
+        route.deliver(&mut batch);
+        assert_eq!(*few.got.lock(), [1]);
+
+        publish(&route, "many/1", 2, &mut batch);
+        route.deliver(&mut batch);
+        assert!(many.iter().all(|reader| reader.got.lock().is_empty()));
+        assert!(route.send(&mut batch).is_none());
+        until_empty(&route).await;
+        assert!(many.iter().all(|reader| *reader.got.lock() == [2]));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_one_publisher_sends_keeps_its_order_whichever_way_it_goes() {
+        const MESSAGES: u32 = 20_000;
+        let route = Route::start(2).unwrap();
+        let all = subscribe(&route, 1, "#");
+        let _many: Vec<_> = (2..2 + WIDE as u64).map(|key| subscribe(&route, key, "many/#")).collect();
+        let mut batch = Batch::default();
+        for number in 0..MESSAGES {
+            // Runs of many kinds, some in one batch with what goes the other way, some alone.
+            let topic = if number % 7 < 2 || number % 1000 < 20 { "many/1" } else { "few/1" };
+            publish(&route, topic, number, &mut batch);
+            if number % 5 == 0 {
+                while let Some(wait) = route.send(&mut batch) {
+                    wait.over().await;
+                }
+            }
+            if number % 500 == 499 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        }
+        assert!(route.send(&mut batch).is_none());
+        until_empty(&route).await;
+        assert!(all.got.lock().iter().copied().eq(0..MESSAGES));
     }
 }

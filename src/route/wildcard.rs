@@ -34,10 +34,10 @@ pub(super) struct Wildcards {
 /// The wildcard subscribers of a topic, each once.
 #[derive(Debug, Default)]
 pub(super) struct Matches {
-    /// Those that get their messages in the publisher's task.
+    /// Those that always get their messages in the publisher's task.
     pub(super) direct: Vec<Match>,
-    /// Those that get them at the end of a lane.
-    pub(super) by_lane: Vec<Match>,
+    /// Those that may get them at the end of a lane.
+    pub(super) others: Vec<Match>,
 }
 
 /// One subscriber with all its wildcard subscriptions that match a topic.
@@ -130,9 +130,9 @@ impl Wildcards {
             }
             true
         });
-        let (direct, by_lane) = matches.into_iter().partition(|found: &Match| found.subscriber.is_direct());
-        let found = Matches { direct, by_lane };
-        (!found.direct.is_empty() || !found.by_lane.is_empty()).then(|| Arc::new(found))
+        let (direct, others) = matches.into_iter().partition(|found: &Match| found.subscriber.is_direct());
+        let found = Matches { direct, others };
+        (!found.direct.is_empty() || !found.others.is_empty()).then(|| Arc::new(found))
     }
 }
 
@@ -160,12 +160,12 @@ pub(super) async fn deliver(lanes: Arc<[Lane]>, index: usize, mut end: LaneEnd, 
                 wildcards.probes.write().insert(index, number);
                 continue;
             }
-            for Match { subscriber, options } in wildcards.matches(message.topic()).iter().flat_map(|m| &m.by_lane) {
+            for Match { subscriber, options } in wildcards.matches(message.topic()).iter().flat_map(|m| &m.others) {
                 // That it is behind is seen by those who publish to it next.
                 let _delivered = subscriber.deliver(run, options, Via::Wildcard);
             }
         }
-        received.clear();
+        lanes[index].delivered(&mut received);
         // Else it would keep the worker as long as messages come.
         tokio::task::consume_budget().await;
     }
