@@ -266,6 +266,12 @@ impl Broker {
         retained.map_err(|full| Accepted::Quota(full.to_string()))
     }
 
+    /// A batch for what the session with this key publishes, or for the broker itself with 0.
+    #[must_use]
+    pub fn batch(&self, publisher: u64) -> Batch {
+        self.route.batch(publisher)
+    }
+
     /// Delivers what `batch` has collected as far as that needs no waiting: before subscriptions change.
     pub fn deliver(&self, batch: &mut Batch) {
         self.route.deliver(batch);

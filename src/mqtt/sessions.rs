@@ -7,7 +7,7 @@ use super::owners::User;
 use super::session::{Session, State, after};
 use super::terms::{Terms, Will};
 use crate::message::{Message, NEVER, Parts};
-use crate::route::{Batch, Subscriber};
+use crate::route::Subscriber;
 use crate::store::Ticket;
 use bytes::BytesMut;
 use dashmap::mapref::entry::Entry;
@@ -271,7 +271,7 @@ impl Broker {
         let client = session.state().client.clone();
         let author =
             Author { identity: &client.identity, rights: &client.rights, presence: &client.presence, is_here: false };
-        let mut batch = Batch::default();
+        let mut batch = self.batch(will.publisher);
         {
             // It is not published again after a crash, nor forgotten without having been published.
             let _scope = self.store.scope();

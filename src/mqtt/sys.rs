@@ -54,7 +54,7 @@ impl Broker {
             tick.tick().await;
             let totals = self.metrics.totals();
             let changed = status.look(totals, memory(), Instant::now());
-            let mut batch = Batch::default();
+            let mut batch = self.batch(0);
             for (topic, payload) in changed {
                 self.publish_sys(&topic, payload.as_bytes(), &mut batch);
             }

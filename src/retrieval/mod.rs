@@ -26,7 +26,6 @@ use crate::message::{NEVER, Parts, QoS};
 use crate::mqtt::broker::{Accepted, Author};
 use crate::mqtt::{Broker, Dock};
 use crate::object_store::{Grant, ObjectStore};
-use crate::route::Batch;
 use crate::store::Ticket;
 
 /// What docks and the ledger know the broker's own requests by.
@@ -230,7 +229,7 @@ impl Retrieval {
         let author = Author { identity: &self.identity, rights: &self.rights, presence: CLIENT_ID, is_here: true };
         let parts =
             Parts { qos: QoS::AtLeastOnce, retain: false, publisher: 0, expires_at, topic, properties: &[], payload };
-        let (mut batch, mut arena) = (Batch::default(), BytesMut::new());
+        let (mut batch, mut arena) = (self.broker.batch(0), BytesMut::new());
         let accepted = self.broker.publish(&author, &parts, &mut batch, &mut arena);
         self.broker.send_all(&mut batch).await;
         accepted

@@ -22,7 +22,7 @@ use rumqttd::local::{LinkRx, LinkTx};
 use rumqttd::protocol::{Packet, Publish};
 use rumqttd::{Broker, Config, Notification, RouterConfig};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
@@ -44,6 +44,9 @@ pub struct Lane {
     topic: Bytes,
     tx: Mutex<LinkTx>,
     inflight: AtomicUsize,
+    /// Messages that ever went in, and those of them that have been delivered.
+    sent: AtomicU64,
+    delivered: AtomicU64,
     room: Notify,
     down: AtomicBool,
 }
@@ -98,6 +101,8 @@ fn open(broker: &Broker, index: usize) -> Result<(Lane, LaneEnd), CoreDown> {
         topic: Bytes::from(topic),
         tx: Mutex::new(tx),
         inflight: AtomicUsize::new(0),
+        sent: AtomicU64::new(0),
+        delivered: AtomicU64::new(0),
         room: Notify::new(),
         down: AtomicBool::new(false),
     };
@@ -105,17 +110,17 @@ fn open(broker: &Broker, index: usize) -> Result<(Lane, LaneEnd), CoreDown> {
 }
 
 impl Lane {
-    /// Sends messages, in their order, and leaves `messages` empty.
+    /// Sends messages, in their order, and leaves `messages` empty. When [`Lane::delivered`] reaches the number returned, they
+    /// are delivered.
     ///
     /// # Errors
     /// The bytes that it needs, if the lane is too full for them; then nothing is sent.
-    pub fn try_send(&self, messages: &mut Vec<Message>) -> Result<(), usize> {
+    pub fn try_send(&self, messages: &mut Vec<Message>) -> Result<u64, usize> {
         let bytes = messages.iter().map(Message::size).sum();
         if !self.reserve(bytes) {
             return Err(bytes);
         }
-        self.push(messages);
-        Ok(())
+        Ok(self.push(messages))
     }
 
     /// Waits until the lane may have room for so many bytes, and for some more, so that not each message is waited for.
@@ -144,6 +149,18 @@ impl Lane {
         self.inflight.load(SeqCst)
     }
 
+    /// Messages that ever went in.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(SeqCst)
+    }
+
+    /// Messages that ever have been delivered.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(SeqCst)
+    }
+
     /// Whether the routing core is known to have ended.
     #[must_use]
     pub fn is_down(&self) -> bool {
@@ -151,7 +168,7 @@ impl Lane {
     }
 
     /// Waits for messages at the lane's far end and adds those that are there to `received`. They count as in the lane until
-    /// [`Lane::delivered`] says that they are delivered.
+    /// [`Lane::note_delivered`] says that they are not.
     ///
     /// # Errors
     /// [`CoreDown`] when the routing core has ended.
@@ -179,8 +196,9 @@ impl Lane {
         Ok(())
     }
 
-    /// What has been received is where it was to go.
-    pub fn delivered(&self, messages: &mut Vec<Message>) {
+    /// Takes note that what has been received is where it was to go.
+    pub fn note_delivered(&self, messages: &mut Vec<Message>) {
+        self.delivered.fetch_add(messages.len() as u64, SeqCst);
         let bytes = messages.drain(..).map(|message| message.size()).sum();
         self.inflight.fetch_sub(bytes, SeqCst);
         self.room.notify_waiters();
@@ -195,8 +213,11 @@ impl Lane {
         self.inflight.fetch_update(SeqCst, SeqCst, fits).is_ok()
     }
 
-    fn push(&self, messages: &mut Vec<Message>) {
+    fn push(&self, messages: &mut Vec<Message>) -> u64 {
         let mut tx = self.tx.lock();
+        // Under the lock: they come out in this order.
+        let count = messages.len() as u64;
+        let sent = self.sent.fetch_add(count, SeqCst) + count;
         let last = {
             let mut buffer = tx.buffer();
             // A buffer with something in it has been announced to the router already.
@@ -210,6 +231,7 @@ impl Lane {
         {
             self.went_down();
         }
+        sent
     }
 
     /// What the end of the router's thread does.
@@ -265,7 +287,7 @@ mod tests {
                 n += 1;
             }
             assert!(lane.inflight() <= LANE_BYTES);
-            lane.delivered(&mut received);
+            lane.note_delivered(&mut received);
         }
         sender.await.unwrap();
         assert_eq!(lane.inflight(), 0);
@@ -290,7 +312,7 @@ mod tests {
         while count < 10 {
             lane.receive(&mut end, &mut received).await.unwrap();
             count += received.len();
-            lane.delivered(&mut received);
+            lane.note_delivered(&mut received);
         }
         sender.await.unwrap();
     }

@@ -8,8 +8,8 @@
 //! it is acknowledged. Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too
 //! fast asks the publisher to wait at its [`Gate`].
 //!
-//! What one publisher sends arrives in its order, whatever the topics: one publisher always takes one lane, and while that
-//! has something in it, all that it publishes goes the same way. So a backend sees the reply to a start before the first
+//! What one publisher sends arrives in its order, whatever the topics: it always takes the same lane, and while something of
+//! its own is in there, all that it publishes goes the same way. So a backend sees the reply to a start before the first
 //! progress. (MQTT-4.6.0-6 asks for this within a topic only.)
 
 pub mod core;
@@ -23,7 +23,6 @@ use crate::mqtt::topic::has_wildcard;
 use crate::store::Ticket;
 use core::{CoreDown, Lane};
 use dashmap::DashMap;
-use smallvec::SmallVec;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use wildcard::{Match, Matches, Wildcards};
@@ -108,21 +107,25 @@ struct Target {
     overlapped: bool,
 }
 
-/// What one publisher has published and the route has not delivered yet.
+/// What one publisher has published and the route has not delivered yet. [`Route::batch`] makes it.
 ///
 /// Messages on one topic that follow each other are delivered together: one look-up, and one lock a subscriber.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
-    /// Messages of one publisher on one topic.
+    /// Messages on one topic.
     run: Vec<Message>,
     /// The exact subscribers of that topic.
     targets: Option<Arc<[Target]>>,
     /// Its wildcard subscribers.
     matches: Option<Arc<Matches>>,
-    /// Whether those of them that are not direct get it by a lane.
+    /// Whether those of them that are not direct get it by the lane.
     by_lane: bool,
-    /// What is to be sent down each lane.
-    lanes: SmallVec<[Vec<Message>; 4]>,
+    /// The lane of this publisher.
+    lane: usize,
+    /// What is to be sent down the lane.
+    unsent: Vec<Message>,
+    /// When so many messages of the lane are delivered, those of this publisher are.
+    sent: u64,
     /// What came of all that has been delivered.
     delivered: Delivered,
 }
@@ -226,6 +229,24 @@ impl Route {
         self.exact.contains_key(topic) || self.wildcards.matches(topic).is_some()
     }
 
+    /// A batch for what the session with this key publishes, or for the broker itself with 0. Nothing in it overtakes what the
+    /// lane holds now: what an earlier connection of the session has published.
+    #[must_use]
+    pub fn batch(&self, publisher: u64) -> Batch {
+        let client = publisher & ((1 << LANE_BITS) - 1);
+        let lane = usize::try_from(client % self.lanes.len() as u64).unwrap_or(0);
+        Batch {
+            run: Vec::new(),
+            targets: None,
+            matches: None,
+            by_lane: false,
+            lane,
+            unsent: Vec::new(),
+            sent: self.lanes[lane].sent(),
+            delivered: Delivered::default(),
+        }
+    }
+
     /// Takes a message into `batch`. Says whether anybody is subscribed to its topic.
     pub fn publish(&self, message: Message, batch: &mut Batch) -> bool {
         let same =
@@ -236,11 +257,9 @@ impl Route {
             // The guard must be gone before anybody is called.
             batch.targets = self.exact.get(topic).map(|targets| targets.clone());
             batch.matches = self.wildcards.matches(topic);
-            batch.by_lane = batch.matches.as_ref().is_some_and(|matches| {
-                let lane = self.lane_of(&message);
-                let follows = || self.lanes[lane].inflight() > 0 || batch.lanes.get(lane).is_some_and(|l| !l.is_empty());
-                !matches.others.is_empty() && (matches.others.len() >= WIDE || follows())
-            });
+            let follows = !batch.unsent.is_empty() || self.lanes[batch.lane].delivered() < batch.sent;
+            let others = batch.matches.as_ref().map_or(0, |matches| matches.others.len());
+            batch.by_lane = others >= WIDE || (others > 0 && follows);
             // Whom a lane leads to cannot say so at its end.
             for found in batch.matches.iter().filter(|_| batch.by_lane).flat_map(|matches| &matches.others) {
                 let lasting = message.qos() != QoS::AtMostOnce && found.wants_lasting();
@@ -260,16 +279,14 @@ impl Route {
             let delivered = target.subscriber.deliver(&batch.run, &[target.options], via);
             batch.note(delivered);
         }
-        if let (Some(matches), Some(first)) = (batch.matches.take(), batch.run.first()) {
-            let lane = self.lane_of(first);
+        if let Some(matches) = batch.matches.take() {
             let others = if batch.by_lane { &[][..] } else { &matches.others };
             for Match { subscriber, options } in matches.direct.iter().chain(others) {
                 let delivered = subscriber.deliver(&batch.run, options, Via::Wildcard);
                 batch.note(delivered);
             }
             if batch.by_lane {
-                batch.lanes.resize_with(self.lanes.len(), Vec::new);
-                batch.lanes[lane].append(&mut batch.run);
+                batch.unsent.append(&mut batch.run);
             }
         }
         batch.run.clear();
@@ -278,11 +295,10 @@ impl Route {
     /// Sends what `batch` holds. If something has to be waited for first, says what: wait, and send again.
     pub fn send(&self, batch: &mut Batch) -> Option<Wait> {
         self.deliver(batch);
-        for (index, (lane, messages)) in self.lanes.iter().zip(&mut batch.lanes).enumerate() {
-            if !messages.is_empty()
-                && let Err(bytes) = lane.try_send(messages)
-            {
-                return Some(Wait::Lane(self.lanes.clone(), index, bytes));
+        if !batch.unsent.is_empty() {
+            match self.lanes[batch.lane].try_send(&mut batch.unsent) {
+                Ok(sent) => batch.sent = sent,
+                Err(bytes) => return Some(Wait::Lane(self.lanes.clone(), batch.lane, bytes)),
             }
         }
         batch.delivered.pressure.take().map(Wait::Gate)
@@ -322,11 +338,6 @@ impl Route {
         for lane in self.lanes.iter() {
             let _down = lane.went_down();
         }
-    }
-
-    fn lane_of(&self, message: &Message) -> usize {
-        let client = message.publisher() & ((1 << LANE_BITS) - 1);
-        usize::try_from(client % self.lanes.len() as u64).unwrap_or(0)
     }
 }
 
@@ -395,7 +406,7 @@ mod tests {
         let route = Route::start(1).unwrap();
         let few = subscribe(&route, 1, "few/+");
         let many: Vec<_> = (2..2 + WIDE as u64).map(|key| subscribe(&route, key, "many/+")).collect();
-        let mut batch = Batch::default();
+        let mut batch = route.batch(7);
         publish(&route, "few/1", 1, &mut batch);
         route.deliver(&mut batch);
         assert_eq!(*few.got.lock(), [1]);
@@ -414,7 +425,7 @@ mod tests {
         let route = Route::start(2).unwrap();
         let all = subscribe(&route, 1, "#");
         let _many: Vec<_> = (2..2 + WIDE as u64).map(|key| subscribe(&route, key, "many/#")).collect();
-        let mut batch = Batch::default();
+        let mut batch = route.batch(7);
         for number in 0..MESSAGES {
             // Runs of many kinds, some in one batch with what goes the other way, some alone.
             let topic = if number % 7 < 2 || number % 1000 < 20 { "many/1" } else { "few/1" };

@@ -165,7 +165,7 @@ pub(super) async fn deliver(lanes: Arc<[Lane]>, index: usize, mut end: LaneEnd, 
                 let _delivered = subscriber.deliver(run, options, Via::Wildcard);
             }
         }
-        lanes[index].delivered(&mut received);
+        lanes[index].note_delivered(&mut received);
         // Else it would keep the worker as long as messages come.
         tokio::task::consume_budget().await;
     }

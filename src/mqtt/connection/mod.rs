@@ -25,7 +25,7 @@ use crate::access::{Identity, Rights};
 use crate::config::Limits;
 use crate::message::Message;
 use crate::metrics::Version;
-use crate::route::Batch;
+use crate::route::{Batch, Subscriber};
 use ahash::AHashMap;
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
@@ -142,6 +142,7 @@ where
         // First the version, then the rights: they are of this one or of a later one.
         let rules_version = broker.rules_version.load(Acquire);
         let rights = session.rights(&link).unwrap_or(who.rights);
+        let batch = broker.batch(session.key());
         let patience = (hello.keep_alive > 0).then(|| Duration::from_millis(u64::from(hello.keep_alive) * 1500));
         Self {
             broker,
@@ -168,7 +169,7 @@ where
             aliases: AHashMap::new(),
             own_aliases: OwnAliases::new(hello.terms.topic_alias_max.min(OWN_ALIASES)),
             subscribing: None,
-            batch: Batch::default(),
+            batch,
             pace,
             paused_until: None,
             last_read: Instant::now(),
@@ -245,7 +246,11 @@ where
                 }
                 // Others first.
                 () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
-                () = self.link.wake.notified() => fetch = true,
+                () = self.link.wake.notified() => {
+                    // Publishers that are ready as well come first: then one write takes what all of them have for the client.
+                    tokio::task::yield_now().await;
+                    fetch = true;
+                }
                 () = timer.as_mut() => {
                     if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
