@@ -5,10 +5,11 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::Metrics;
-use super::family::{Counters, Definer, Gauges};
+use super::family::{Counters, Definer, Gauges, HotCounters};
 use super::label::{
     AuthFailure, ConnectRefusal, Disconnect, Drop, Limit, ProtocolFault, Qos, SessionState, SubscriptionKind, Version,
 };
+use super::striped::HotCounter;
 
 /// From a healthy router's tens of microseconds to the watchdog's patience.
 const ROUND_TRIP_BUCKETS: &[f64] =
@@ -24,17 +25,17 @@ pub(super) struct Broker {
     pub(super) connections_opened: Counters<Version>,
     pub(super) connections_refused: Counters<ConnectRefusal>,
     disconnects: Counters<Disconnect>,
-    pub(super) messages_received: Counters<Qos>,
-    pub(super) messages_sent: Counters<Qos>,
-    pub(super) message_bytes_received: Counters<Qos>,
-    pub(super) message_bytes_sent: Counters<Qos>,
-    pub(super) network_bytes_received: IntCounter,
-    pub(super) network_bytes_sent: IntCounter,
+    pub(super) messages_received: HotCounters<Qos>,
+    pub(super) messages_sent: HotCounters<Qos>,
+    pub(super) message_bytes_received: HotCounters<Qos>,
+    pub(super) message_bytes_sent: HotCounters<Qos>,
+    pub(super) network_bytes_received: HotCounter,
+    pub(super) network_bytes_sent: HotCounter,
     pub(super) dropped: Counters<Drop>,
     pub(super) subscriptions: Gauges<SubscriptionKind>,
     pub(super) sessions: Gauges<SessionState>,
-    pub(super) packets_received: IntCounter,
-    pub(super) packets_sent: IntCounter,
+    pub(super) packets_received: HotCounter,
+    pub(super) packets_sent: HotCounter,
     pub(super) sessions_expired: IntCounter,
     pub(super) retained_messages: IntGauge,
     pub(super) retained_bytes: IntGauge,
@@ -66,35 +67,35 @@ impl Broker {
                 "reason",
             ),
             disconnects: define.counters("disconnects_total", "Accepted connections that ended.", "reason"),
-            messages_received: define.counters(
+            messages_received: define.hot_counters(
                 "messages_received_total",
                 "PUBLISH packets from clients, repeats of QoS 1 and 2 included.",
                 "qos",
             ),
-            messages_sent: define.counters(
+            messages_sent: define.hot_counters(
                 "messages_sent_total",
                 "PUBLISH packets to clients, repeats of QoS 1 and 2 included.",
                 "qos",
             ),
-            message_bytes_received: define.counters(
+            message_bytes_received: define.hot_counters(
                 "message_bytes_received_total",
                 "Payload bytes of PUBLISH packets from clients.",
                 "qos",
             ),
-            message_bytes_sent: define.counters(
+            message_bytes_sent: define.hot_counters(
                 "message_bytes_sent_total",
                 "Payload bytes of PUBLISH packets to clients.",
                 "qos",
             ),
             network_bytes_received: define
-                .counter("network_bytes_received_total", "Bytes read from clients, as MQTT packets."),
+                .hot_counter("network_bytes_received_total", "Bytes read from clients, as MQTT packets."),
             network_bytes_sent: define
-                .counter("network_bytes_sent_total", "Bytes written to clients, as MQTT packets."),
+                .hot_counter("network_bytes_sent_total", "Bytes written to clients, as MQTT packets."),
             dropped: define.counters("dropped_total", "Messages that were not delivered.", "reason"),
             subscriptions: define.gauges("subscriptions", "Subscriptions, now.", "kind"),
             sessions: define.gauges("sessions", "Sessions, now.", "state"),
-            packets_received: define.counter("packets_received_total", "MQTT packets from clients, after CONNECT."),
-            packets_sent: define.counter("packets_sent_total", "MQTT packets to clients, after CONNACK."),
+            packets_received: define.hot_counter("packets_received_total", "MQTT packets from clients, after CONNECT."),
+            packets_sent: define.hot_counter("packets_sent_total", "MQTT packets to clients, after CONNACK."),
             sessions_expired: define.counter(
                 "sessions_expired_total",
                 "Sessions that ended because their clients did not come back in time.",

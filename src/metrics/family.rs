@@ -9,6 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::label::Label;
+use super::striped::{HotCounter, HotCounterVec};
 
 /// What every metric's name starts with.
 pub const PREFIX: &str = "dockgate_";
@@ -50,6 +51,8 @@ impl<A: Label, B: Label, C> ByPair<A, B, C> {
 
 /// Counters by one label.
 pub(super) type Counters<L> = By<L, IntCounter>;
+/// Counters by one label that each message adds to.
+pub(super) type HotCounters<L> = By<L, HotCounter>;
 /// Gauges by one label.
 pub(super) type Gauges<L> = By<L, IntGauge>;
 /// Counters by two labels.
@@ -73,6 +76,10 @@ impl Definer<'_> {
         self.register(IntCounter::with_opts(opts(name, help)).expect(SOUND))
     }
 
+    pub(super) fn hot_counter(&self, name: &str, help: &str) -> HotCounter {
+        self.register(HotCounter::with_opts(opts(name, help)).expect(SOUND))
+    }
+
     pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(IntGauge::with_opts(opts(name, help)).expect(SOUND))
     }
@@ -88,6 +95,11 @@ impl Definer<'_> {
 
     pub(super) fn counters<L: Label>(&self, name: &str, help: &str, label: &str) -> Counters<L> {
         let family = self.register(IntCounterVec::new(opts(name, help), &[label]).expect(SOUND));
+        By::new(|value| family.with_label_values(&[value]))
+    }
+
+    pub(super) fn hot_counters<L: Label>(&self, name: &str, help: &str, label: &str) -> HotCounters<L> {
+        let family = self.register(HotCounterVec::new(opts(name, help), &[label]).expect(SOUND));
         By::new(|value| family.with_label_values(&[value]))
     }
 

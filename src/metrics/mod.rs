@@ -10,6 +10,7 @@ mod broker;
 mod family;
 mod label;
 mod store;
+mod striped;
 #[cfg(test)]
 mod tests;
 mod totals;

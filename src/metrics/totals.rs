@@ -54,7 +54,7 @@ impl Metrics {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let (broker, uploads) = (&self.broker, &self.uploads);
-        let qos = |counters: &super::family::Counters<Qos>| sum(Qos::ALL, |qos| counters.of(qos).get());
+        let qos = |counters: &super::family::HotCounters<Qos>| sum(Qos::ALL, |qos| counters.of(qos).get());
         let now = |gauge: &prometheus::IntGauge| u64::try_from(gauge.get()).unwrap_or(0);
         let of_kind = |kind| now(broker.subscriptions.of(kind));
         Totals {

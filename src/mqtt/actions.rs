@@ -28,6 +28,8 @@ pub(super) struct Turn {
     pub(super) traffic: Traffic,
     /// Packets of any type.
     pub(super) packets: u64,
+    /// An acknowledgement came: messages may wait for room in the session's window.
+    pub(super) window_opens: bool,
     /// Memory for their messages.
     pub(super) arena: BytesMut,
     /// PUBACK and PUBREC, in the order of the publishes.
@@ -43,6 +45,7 @@ impl Turn {
 impl<R, W> Connection<R, W> {
     /// Acts on one packet.
     pub(super) fn act(&mut self, packet: Packet<'_>, turn: &mut Turn) -> Result<(), End> {
+        turn.window_opens |= matches!(packet, Packet::PubAck(_) | Packet::PubRec(..) | Packet::PubComp(_));
         match packet {
             Packet::Publish(publish) => {
                 turn.traffic.count(publish.qos, publish.payload.len());

@@ -70,6 +70,16 @@ pub(super) enum End {
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What came of acting on the input.
+struct Taken {
+    /// Packets are left.
+    left: bool,
+    /// What there is to wait for before more can be taken.
+    waiting: Option<Waiting>,
+    /// The client has acknowledged something: messages may wait for that.
+    window_opens: bool,
+}
+
 /// A connection after its CONNACK.
 pub(super) struct Connection<R, W> {
     pub(super) broker: Arc<Broker>,
@@ -182,7 +192,10 @@ where
     /// Serves the client until one of the two has enough.
     pub(super) async fn run(&mut self) -> End {
         let timer = sleep_until(self.next_check());
-        tokio::pin!(timer);
+        // Registered once a message at most, and not with every turn of the loop.
+        let link = self.link.clone();
+        let woken = link.wake.notified();
+        tokio::pin!(timer, woken);
         let mut waiting: Option<Waiting> = None;
         let mut settling: Option<Waiting> = None;
         let (mut parse, mut fetch) = (!self.input.is_empty(), true);
@@ -194,10 +207,12 @@ where
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
             if parse && is_free && self.takes_more() {
                 match self.take_turn() {
-                    Ok(more) => (parse, waiting) = more,
+                    Ok(taken) => {
+                        (parse, waiting) = (taken.left, taken.waiting);
+                        fetch |= taken.window_opens;
+                    }
                     Err(end) => return end,
                 }
-                fetch = true;
             }
             if fetch && self.has_room_for_more() {
                 fetch = self.fetch();
@@ -246,9 +261,8 @@ where
                 }
                 // Others first.
                 () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
-                () = self.link.wake.notified() => {
-                    // Publishers that are ready as well come first: then one write takes what all of them have for the client.
-                    tokio::task::yield_now().await;
+                () = woken.as_mut() => {
+                    woken.set(link.wake.notified());
                     fetch = true;
                 }
                 () = timer.as_mut() => {
@@ -266,9 +280,8 @@ where
         self.output.len() < OUTPUT_LIMIT && !self.held.is_full()
     }
 
-    /// Acts on the input, and hands what was published to the route. Says whether packets are left, and what there is to
-    /// wait for before more can be taken.
-    fn take_turn(&mut self) -> Result<(bool, Option<Waiting>), End> {
+    /// Acts on the input, and hands what was published to the route.
+    fn take_turn(&mut self) -> Result<Taken, End> {
         let mut turn = Turn::default();
         let (left, waiting) = {
             // That a QoS 2 message has come, and all that it brought about, is safe together or not at all: half of it
@@ -282,7 +295,7 @@ where
         };
         turn.traffic.report_received(&self.broker.metrics);
         self.broker.metrics.packets_in(turn.packets);
-        left.map(|left| (left, waiting))
+        Ok(Taken { left: left?, waiting, window_opens: turn.window_opens })
     }
 
     /// Acts on the whole packets in the input. Says whether some are left, for which there was no room.
