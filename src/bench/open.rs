@@ -70,6 +70,10 @@ pub(super) async fn run(crowd: Crowd, load: &Load, plan: &Plan, rate: f64, time:
     });
     let lateness = clock.await.map_err(|error| BenchError::Own(error.to_string()))?;
     tally.wait_for(total * u64::from(shape.copies)).await;
+    if load.qos > 0 {
+        // The last message may arrive before its acknowledgement.
+        tally.wait_for_acknowledgements().await;
+    }
     Ok(Kept { tally, due: total, lateness, _clients: clients })
 }
 

@@ -19,7 +19,7 @@ const OWN_FILES: u64 = 64;
 /// How long what goes by the clock takes if the plan counts messages.
 const USUAL_TIME: Duration = Duration::from_secs(10);
 /// Between two runs, so that a broker has seen the clients of the one leave before those of the next come.
-const PAUSE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What [`alternate`] tells as it goes.
 #[derive(Debug)]

@@ -112,6 +112,15 @@ impl Tally {
         }
     }
 
+    /// Waits until every message that was sent has its acknowledgement, but not for ever.
+    pub(super) async fn wait_for_acknowledgements(&self) {
+        let since = Instant::now();
+        let settled = || self.acknowledged.load(SeqCst) + self.refused.load(SeqCst);
+        while settled() < self.sent.load(SeqCst) && since.elapsed() < SILENCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(super) fn fault(&self, error: &BenchError) {
         self.faults.lock().push(error.to_string());
     }
