@@ -62,8 +62,11 @@ mod tests {
     fn identifiers_go_round_and_are_never_zero() {
         let publisher = Publisher { topic: "t".to_owned(), form: Form::plain(8), uploading: None };
         let mut batch = PublishBatch::new(&publisher, 0, Version::V5, 2, 1);
-        let identifiers: Vec<u16> =
-            (0..65_537).map(|_| batch.next()).map(|b| u16::from_be_bytes([b[5], b[6]])).collect();
+        let mut next = || {
+            let bytes = batch.next();
+            u16::from_be_bytes([bytes[5], bytes[6]])
+        };
+        let identifiers: Vec<u16> = (0..65_537).map(|_| next()).collect();
         assert_eq!(identifiers[0], 1);
         assert_eq!(identifiers[65_534..], [65_535, 1, 2]);
     }

@@ -316,7 +316,7 @@ mod tests {
     fn a_connack_tells_what_the_broker_allows() {
         let plain = ConnAck { code: 0, receive_maximum: u16::MAX, maximum_qos: 2 };
         assert_eq!(ConnAck::read(&[0, 0], Version::V311), Some(plain));
-        let v5 = b"\x00\x00\x10\x22\x00\x0a\x26\x00\x01a\x00\x01b\x21\x00\x14\x24\x01";
+        let v5 = b"\x00\x00\x0f\x22\x00\x0a\x26\x00\x01a\x00\x01b\x21\x00\x14\x24\x01";
         assert_eq!(ConnAck::read(v5, Version::V5), Some(ConnAck { receive_maximum: 20, maximum_qos: 1, ..plain }));
         assert_eq!(ConnAck::read(b"\x00\x00\x02\x7f\x00", Version::V5), None, "no property of a CONNACK");
         assert_eq!(ConnAck::read(&[0], Version::V5), None);

@@ -103,7 +103,7 @@ fn what_was_acknowledged_and_is_lost_makes_it_fail() {
     let running = std::thread::spawn(move || {
         report(&["--target", &target, "--scenario", "pairs", "--duration", "5s", "--warm-up", "0s"])
     });
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_millis(400));
     broker.kill();
     let (output, report) = running.join().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
