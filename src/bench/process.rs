@@ -104,7 +104,7 @@ pub(super) fn listening_on(address: SocketAddr) -> Option<u32> {
 }
 
 /// The inode of a line of `/proc/net/tcp`, if it is a listener that this address reaches.
-fn listener<'a>(line: &'a str, address: SocketAddr) -> Option<&'a str> {
+fn listener(line: &str, address: SocketAddr) -> Option<&str> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
     let (ip, port) = local.split_once(':')?;
