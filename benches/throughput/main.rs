@@ -106,7 +106,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let rounds = if options.quick { 1 } else { usize::from(options.rounds) };
     let plan = plan(options);
 
-    let mut report = Report { settings: plan.to_string(), rounds, ..Report::default() };
+    let mut report = Report { settings: plan.clone(), rounds, ..Report::default() };
     for round in 1..=rounds {
         for case in &cases {
             for broker in &brokers {

@@ -64,12 +64,15 @@ pub use target::{Address, Login, Target, trusting, trusting_anyone};
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// How hard and how long to press: the same for all cases of a report.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// How long a run publishes, or how much.
     pub amount: Amount,
     /// By the clock: how long messages are sent before their latencies count.
+    #[serde(with = "humantime_serde")]
     pub warm_up: Duration,
     /// Messages that a publisher may have unacknowledged at QoS 1 and 2; less if the broker's receive maximum is less.
     pub window: usize,
@@ -98,10 +101,11 @@ impl Default for Plan {
 }
 
 /// When a publisher has published enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Amount {
     /// After so long; brokers of very different speed then run equally long.
-    Time(Duration),
+    Time(#[serde(with = "humantime_serde")] Duration),
     /// After that many messages of each publisher, rounded up to a whole batch. At full speed only: what goes by the
     /// clock then takes ten seconds.
     Messages(u64),
@@ -168,13 +172,17 @@ impl Matrix {
             let is_of_docks = matches!(scenario, Scenario::Docks(_));
             let qos = choices(&self.qos, is_load, (!is_of_docks).then_some(USUAL.qos));
             let payload = choices(&self.payload, is_load && !is_of_docks, Some(USUAL.payload));
+            // Events are JSON of some length.
+            let least = if matches!(scenario, Scenario::Hook(_)) { shape::shortest_event() } else { 0 };
+            let payload: Vec<_> = payload.into_iter().map(|bytes| bytes.map(|bytes| bytes.max(least))).collect();
             let batch = choices(&self.batch, is_load && !scenario.is_open_loop(), Some(USUAL.batch));
             let protocol = choices(&self.protocol, true, (!is_of_docks).then_some(USUAL.version));
             for protocol in protocol {
                 for &payload in &payload {
                     for &batch in &batch {
                         let case = |&qos| Case { scenario: *scenario, qos, payload, batch, protocol };
-                        cases.extend(qos.iter().map(case));
+                        let new: Vec<Case> = qos.iter().map(case).filter(|case| !cases.contains(case)).collect();
+                        cases.extend(new);
                     }
                 }
             }
@@ -203,6 +211,9 @@ mod tests {
         let cases = matrix.cases(&scenarios);
         let of = |scenario: &Scenario| cases.iter().filter(|case| case.scenario == *scenario).count();
         assert_eq!(scenarios.iter().map(of).collect::<Vec<_>>(), [3 * 2 * 2, 3 * 2, 1, 3]);
+        let hook = matrix.cases(&[Scenario::Hook(Hook::On)]);
+        let payloads: Vec<_> = hook.iter().filter_map(|case| case.payload).collect();
+        assert!(payloads.iter().all(|bytes| (400..=4096).contains(bytes)), "as they are sent: {payloads:?}");
         assert_eq!(cases[0].batch, Some(1));
         assert_eq!((cases[12].batch, cases[12].protocol), (None, Some(Version::V5)));
     }

@@ -110,8 +110,8 @@ impl Run {
 /// Everything that was measured, and how. Its text is a table of medians and ranges over the rounds.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// The plan, in words.
-    pub settings: String,
+    /// How hard and how long.
+    pub settings: Plan,
     /// Times that every target ran every case.
     pub rounds: usize,
     /// In the order in which they ran.

@@ -38,7 +38,7 @@ pub fn alternate(
     rounds: usize,
     mut tell: impl FnMut(Step<'_>),
 ) -> Report {
-    let mut report = Report { settings: plan.to_string(), rounds, ..Report::default() };
+    let mut report = Report { settings: plan.clone(), rounds, ..Report::default() };
     for round in 1..=rounds {
         for case in cases {
             for target in targets {

@@ -84,8 +84,7 @@ impl Shape {
     /// Pairs of a dock and somebody who hears it.
     fn of_docks(hook: Hook, payload: usize, run: &str) -> Self {
         let dock = |n: u32| {
-            // The shape of a Dock 3's serial number.
-            let gateway = format!("8UUXN{run}{n:03}");
+            let gateway = serial(run, n);
             let (level, form) = match hook {
                 Hook::Off => ("osd", Form::of_other_event(&gateway, payload)),
                 Hook::On => ("events", Form::of_other_event(&gateway, payload)),
@@ -101,6 +100,16 @@ impl Shape {
             .map(|(publisher, n)| Subscriber { filter: publisher.topic.clone(), hears: n..n + 1 });
         Self { subscribers: hears.collect(), publishers, copies: 1 }
     }
+}
+
+/// A dock's serial number, of the shape that those of the Dock 3 have.
+fn serial(run: &str, number: u32) -> String {
+    format!("8UUXN{run}{number:04}")
+}
+
+/// The bytes of the shortest payload of a hook scenario.
+pub(super) fn shortest_event() -> usize {
+    Form::of_progress(&serial("00000", 0), 0).bytes.len()
 }
 
 #[cfg(test)]
@@ -149,7 +158,7 @@ mod tests {
     fn docks_have_serial_numbers_and_the_guard_reads_their_topics() {
         use crate::hook::Hook as Guard;
         let topic = |name: &str| shape(name).publishers[7].topic.clone();
-        assert_eq!(topic("hook-on"), "thing/product/8UUXN12345007/events");
+        assert_eq!(topic("hook-on"), "thing/product/8UUXN123450007/events");
         assert!(Guard::concerns(&topic("hook-on")).is_some());
         assert!(Guard::concerns(&topic("hook-off")).is_none());
         assert!(Guard::concerns(&topic("hook-uploads")).is_some());

@@ -92,6 +92,7 @@ fn a_dead_target_fails_and_the_others_are_measured_all_the_same() {
         (&Value::from("alive"), &"dead".into())
     );
     assert!(said(&output).contains(&nobody.to_string()), "{}", said(&output));
+    assert_eq!((&report["settings"]["amount"]["time"], &report["settings"]["window"]), (&"200ms".into(), &100.into()));
 }
 
 /// A broker that dies takes what it has acknowledged with it.
