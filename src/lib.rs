@@ -15,11 +15,12 @@
 //! - [`config`]: the settings. [`files`]: the files that they name. [`logging`]: the log. [`server`] puts the rooms together;
 //!   [`supervisor`]: what systemd is told.
 //! - [`import`]: a `mosquitto.conf` as settings of dockgate.
-//! - [`sim`]: a simulated dock and backend, and the demo.
+//! - [`sim`]: a simulated dock and backend, and the demo. [`mod@bench`]: a load generator that measures brokers.
 //! - [`cloud_api`]: the messages of the remote log as they stand on the wire, for those who write them.
 //! - [`message`], [`tree`], [`clock`], [`secret`]: what several rooms use.
 
 pub mod access;
+pub mod bench;
 pub mod clock;
 pub mod cloud_api;
 pub mod config;

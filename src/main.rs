@@ -3,6 +3,7 @@
 //! Exit codes: 0 after a stop that was asked for, 1 if the broker could not start or had to stop by itself, or a command
 //! could not do what it is for, 2 if the command line or the settings are wrong.
 
+mod bench_command;
 mod health_command;
 mod logs;
 mod pages;
@@ -70,6 +71,8 @@ enum Command {
     Logs(logs::Command),
     /// Load a broker, this or any other, with simulated docks and backends, and say what it lost and how late it was.
     Simulate(simulate::Arguments),
+    /// Measure how fast brokers are, this or any other, and what a message costs them.
+    Bench(bench_command::Arguments),
     /// Look into what the broker keeps over a restart. Not while it runs.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
     let file = match command {
         Command::Demo => return finish(demo()),
         Command::Simulate(arguments) => return simulate::run(arguments),
+        Command::Bench(arguments) => return bench_command::run(&arguments),
         Command::Passwd(arguments) => return passwd::run(&arguments),
         Command::Token(arguments) => return finish(token::run(&arguments)),
         Command::Logs(command) => return logs::run(command),
@@ -284,15 +288,17 @@ fn summary(Loaded { settings, warnings }: &Loaded, files: &Files) -> String {
     let (bind, whom) = (settings.http.bind, reach(settings.http.bind));
     let token = if settings.http.token_file.is_some() { "with a token" } else { "without a password" };
     line(format_args!("http {bind}: reached by {whom}, {token}"));
-    let policy = match settings.uploads.policy {
-        Policy::Enforce => "a second start is refused",
-        Policy::Observe => "a second start is let through and counted",
-    };
     let scope = match settings.uploads.scope {
         Scope::Gateway => "gateway",
         Scope::Module => "module of a gateway",
     };
-    line(format_args!("uploads: one at a time on a {scope}; {policy}"));
+    match settings.uploads.policy {
+        Policy::Enforce => line(format_args!("uploads: one at a time on a {scope}; a second start is refused")),
+        Policy::Observe => {
+            line(format_args!("uploads: one at a time on a {scope}; a second start is let through and counted"));
+        }
+        Policy::Off => line(format_args!("uploads: neither guarded nor seen")),
+    }
     if let Some(store) = &files.object_store {
         let keys = if store.has_token_service() { "credentials of their own" } else { "the long-lived keys" };
         let (endpoint, bucket) = (store.endpoint(), store.bucket());

@@ -9,7 +9,7 @@ use crate::config::{Persistence, Settings};
 use crate::files::{Files, Reloader, warn_of};
 use crate::hook::{DigestKey, Hook};
 use crate::http::{self, Guard, Health, HttpServer, HttpState, Reason};
-use crate::ledger::{Journal, Ledger, Now, Records};
+use crate::ledger::{Journal, Ledger, Now, Policy, Records};
 use crate::metrics::Metrics;
 use crate::mqtt::listener::{self, Entrance};
 use crate::mqtt::transport::crowd::Crowd;
@@ -301,7 +301,8 @@ impl Journal for StoreJournal {
 /// The ledger as it was left, if there is a store.
 fn open_ledger(settings: &Settings, store: &Arc<Store>, records: Records, now: Now) -> Ledger {
     let rules = settings.uploads.rules();
-    if !store.is_enabled() {
+    // With the guard off, what it left stays in the store for when it is on again.
+    if !store.is_enabled() || rules.policy == Policy::Off {
         return Ledger::new(rules);
     }
     let (ledger, restored) = Ledger::restore(rules, Arc::new(StoreJournal(store.clone())), records, now);

@@ -216,7 +216,7 @@ fn resolve(broker: &str) -> anyhow::Result<SocketAddr> {
     addresses.next().ok_or_else(|| anyhow!("--broker {broker:?} has no address"))
 }
 
-fn read_password(file: &Path) -> anyhow::Result<Secret> {
+pub(super) fn read_password(file: &Path) -> anyhow::Result<Secret> {
     let text = fs::read(file).with_context(|| format!("--password-file {} cannot be read", file.display()))?;
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

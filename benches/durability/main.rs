@@ -34,14 +34,9 @@ mod host;
 mod load;
 mod message;
 mod paced;
-#[path = "../throughput/process.rs"]
-mod process;
 mod publishing;
 mod report;
 mod scenario;
-#[path = "../throughput/spread.rs"]
-mod spread;
-#[path = "../throughput/wire.rs"]
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +45,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use dockgate::bench::{process, spread};
 use tokio::runtime::Runtime;
 
 use contestant::{Contestant, Ending};

@@ -1,29 +1,22 @@
-//! Throughput, CPU time and memory of MQTT 3.1.1 brokers, measured side by side.
-//!
-//! One generator speaks raw TCP to dockgate, to Mosquitto and to stock rumqttd, or to any other broker by address. Rounds
-//! alternate the brokers, so that a noisy machine is noisy for all of them; compare ratios, not absolute figures.
+//! Throughput, CPU time and memory of MQTT brokers, measured side by side: each is started afresh for each run, and
+//! [`dockgate::bench`] is the load. Rounds alternate the brokers, so that a noisy machine is noisy for all of them; compare
+//! ratios, not absolute figures.
 //!
 //! ```text
-//! cargo bench --bench throughput                                    every scenario, three rounds, about 5 minutes
-//! cargo bench --bench throughput -- --quick                         one short round
-//! cargo bench --bench throughput -- --scenario fanin0,pairs1 --only dockgate,mosquitto --rounds 5
-//! cargo bench --bench throughput -- --batch 1                       one message a write
-//! cargo bench --bench throughput -- --scenario idle --clients 2000  memory of idle docks
+//! cargo bench --bench throughput                                     full speed at QoS 0 and 1, three rounds, about 5 minutes
+//! cargo bench --bench throughput -- --quick                          one short round
+//! cargo bench --bench throughput -- --scenario fanin,pairs --qos 2 --only dockgate,mosquitto --rounds 5
+//! cargo bench --bench throughput -- --batch 1,10                     messages a write
+//! cargo bench --bench throughput -- --scenario idle-2K               memory of idle docks
+//! cargo bench --bench throughput -- --scenario p2p-1K-1K-1K-1K       latencies by the clock
 //! cargo bench --bench throughput -- --broker emqx=127.0.0.1:1883:4711 --only emqx
 //! ```
 //!
 //! Linux only: CPU time and memory are read from `/proc`.
 
-mod batch;
 mod brokers;
 mod daemon;
-mod idle;
-mod load;
-mod process;
-mod report;
-mod scenario;
-mod spread;
-mod wire;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,24 +24,18 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use tokio::runtime::Runtime;
+use dockgate::bench::{Amount, Case, Matrix, Plan, Report, Run, Scenario, Step, Target, Version, measure};
 
 use brokers::Broker;
-use load::{Amount, Plan};
-use report::{IdleRun, Report, Run};
-use scenario::{SHAPES, Scenario};
 
-/// The scenario that measures memory instead of throughput.
-const IDLE: &str = "idle";
-
-/// Measures MQTT 3.1.1 brokers side by side.
+/// Measures MQTT brokers side by side.
 #[derive(Debug, Parser)]
 #[command(name = "throughput")]
 struct Options {
-    /// Which scenarios: fanin, fanout, fanoutw or pairs with the QoS (fanin0), or idle [default: all but idle]
-    #[arg(long, value_delimiter = ',')]
-    scenario: Vec<String>,
-    /// Which brokers, by name [default: dockgate, mosquitto, rumqttd and every --broker]
+    /// Which scenarios, by the names of `dockgate bench`
+    #[arg(long, value_delimiter = ',', default_values = ["fanin", "fanout", "fanoutw", "pairs"])]
+    scenario: Vec<Scenario>,
+    /// Which brokers, by name [default: all that the bench starts, and every --broker]
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One more broker, which already runs: NAME=HOST:PORT[:PID]
@@ -60,21 +47,24 @@ struct Options {
     /// Seconds of publishing in each run
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Publish that many messages a publisher instead, however long it takes
+    /// At full speed: publish that many messages a publisher instead, however long it takes
     #[arg(long)]
     messages: Option<u64>,
+    /// The QoS of all messages
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1], value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: Vec<u8>,
     /// Bytes of payload
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
-    payload: u32,
-    /// Messages that a publisher puts into one write
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    batch: u16,
-    /// Messages that a QoS 1 publisher may have unacknowledged
+    #[arg(long, value_delimiter = ',', default_values_t = [256])]
+    payload: Vec<usize>,
+    /// At full speed: messages that a publisher puts into one write
+    #[arg(long, value_delimiter = ',', default_values_t = [10])]
+    batch: Vec<usize>,
+    /// MQTT 5 instead of 3.1.1
+    #[arg(long)]
+    v5: bool,
+    /// Messages that a publisher may have unacknowledged
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     window: u16,
-    /// Docks of the idle scenario
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
-    clients: u32,
     /// Threads of the generator
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
@@ -112,67 +102,62 @@ fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let brokers = chosen_brokers(options)?;
-    let (scenarios, idle) = chosen_scenarios(options)?;
-    let runtime = runtime(options.threads)?;
-    let rounds = if options.quick { 1 } else { options.rounds };
+    let cases = matrix(options).cases(&options.scenario);
+    let rounds = if options.quick { 1 } else { usize::from(options.rounds) };
     let plan = plan(options);
 
-    let mut report = Report { settings: settings(options, rounds, plan), ..Report::default() };
-    for round in 1..=usize::from(rounds) {
-        for scenario in &scenarios {
+    let mut report = Report { settings: plan.clone(), rounds, ..Report::default() };
+    for round in 1..=rounds {
+        for case in &cases {
             for broker in &brokers {
-                measure_load(&runtime, scenario, plan, broker, round, &mut report);
+                match run_once(broker, case, &plan) {
+                    Ok(measured) => report.take(case, broker.name(), round, measured, tell),
+                    Err(error) => eprintln!("skipped: {}, round {round}: {error:#}", broker.name()),
+                }
             }
         }
-        for broker in brokers.iter().filter(|_| idle) {
-            measure_idle(&runtime, options.clients as usize, broker, round, &mut report);
-        }
     }
-    println!("{}", report.to_text());
+    println!("{report}\n{}", table::of_brokers(&report));
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if report.runs.is_empty() && report.idle.is_empty() {
+    if report.runs.is_empty() {
         bail!("no broker answered");
     }
     Ok(())
 }
 
-fn measure_load(
-    runtime: &Runtime,
-    scenario: &Scenario,
-    plan: Plan,
-    broker: &Broker,
-    round: usize,
-    report: &mut Report,
-) {
-    let outcome = broker.start().and_then(|mut running| runtime.block_on(load::run(scenario, plan, &mut running)));
-    match outcome {
-        Ok(outcome) => {
-            let run = Run::new(&scenario.name, broker.name(), round, outcome);
-            eprintln!("round {round}  {scenario:<8}  {:<10}  {:>9.0}/s", run.broker, run.rate);
-            report.runs.push(run);
+/// Starts a broker, has the load on it, and ends it.
+///
+/// # Errors
+/// If the broker does not start, which is no failure of the load.
+fn run_once(broker: &Broker, case: &Case, plan: &Plan) -> anyhow::Result<Result<Run, dockgate::bench::BenchError>> {
+    let mut running = broker.start()?;
+    let target = Target::plain(broker.name(), running.address, running.pid);
+    let mut measured = measure(&target, case, plan);
+    if let Some(how) = running.ended() {
+        match &mut measured {
+            Ok(run) => run.faults.push(format!("the broker {how}")),
+            Err(error) => bail!("the broker {how}: {error}"),
         }
-        Err(error) => skip(report, &scenario.name, broker, round, &error),
     }
+    Ok(measured)
 }
 
-fn measure_idle(runtime: &Runtime, clients: usize, broker: &Broker, round: usize, report: &mut Report) {
-    let idle = broker.start().and_then(|mut running| runtime.block_on(idle::run(clients, &mut running)));
-    match idle {
-        Ok(idle) => {
-            eprintln!("round {round}  {IDLE:<8}  {:<10}", broker.name());
-            report.idle.push(IdleRun { broker: broker.name().to_owned(), round, idle });
+fn tell(step: Step<'_>) {
+    match step {
+        Step::Done(run) => eprintln!(
+            "round {}  {:<40}  {:<10}  {:>9.0}/s",
+            run.round,
+            run.case.to_string(),
+            run.target,
+            run.figures.rate
+        ),
+        Step::Failed(failure) => {
+            eprintln!("round {}  {}  {}: {}", failure.round, failure.case, failure.target, failure.error);
         }
-        Err(error) => skip(report, IDLE, broker, round, &error),
     }
-}
-
-fn skip(report: &mut Report, scenario: &str, broker: &Broker, round: usize, error: &anyhow::Error) {
-    let note = format!("{scenario}, {}, round {round}: {error:#}", broker.name());
-    eprintln!("skipped: {note}");
-    report.notes.push(note);
 }
 
 fn chosen_brokers(options: &Options) -> anyhow::Result<Vec<Broker>> {
@@ -188,53 +173,21 @@ fn chosen_brokers(options: &Options) -> anyhow::Result<Vec<Broker>> {
     options.only.iter().map(named).collect()
 }
 
-/// The scenarios to run, and whether `idle` is among them.
-fn chosen_scenarios(options: &Options) -> anyhow::Result<(Vec<Scenario>, bool)> {
-    if options.scenario.is_empty() {
-        return Ok((Scenario::all(), false));
-    }
-    let idle = options.scenario.iter().any(|name| name == IDLE);
-    let named = |name: &String| {
-        Scenario::named(name).with_context(|| {
-            let shapes = SHAPES.join(", ");
-            format!("--scenario: `{name}` is not one of {shapes} with 0 or 1, nor {IDLE}")
-        })
-    };
-    let loads = options.scenario.iter().filter(|name| *name != IDLE);
-    Ok((loads.map(named).collect::<anyhow::Result<_>>()?, idle))
+fn matrix(options: &Options) -> Matrix {
+    let protocol = vec![if options.v5 { Version::V5 } else { Version::V311 }];
+    let (qos, payload, batch) = (options.qos.clone(), options.payload.clone(), options.batch.clone());
+    Matrix { qos, payload, batch, protocol }
 }
 
 fn plan(options: &Options) -> Plan {
     let seconds = if options.quick { 0.5 } else { options.seconds };
-    let window = usize::from(options.window);
     Plan {
-        payload_bytes: options.payload as usize,
-        batch: usize::from(options.batch).min(window),
-        window,
         amount: match options.messages {
             Some(messages) => Amount::Messages(messages),
             None => Amount::Time(Duration::from_secs_f64(seconds.clamp(0.1, 600.0))),
         },
+        window: options.window.into(),
+        threads: options.threads.into(),
+        ..Plan::default()
     }
-}
-
-fn settings(options: &Options, rounds: u16, plan: Plan) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let amount = match plan.amount {
-        Amount::Time(time) => format!("{time:?}"),
-        Amount::Messages(messages) => format!("{messages} messages a publisher"),
-    };
-    format!(
-        "{rounds} round(s) of {amount}, {} B payload, {} message(s) a write, QoS 1 window {}, \
-         generator with {} thread(s), {cores} cores",
-        plan.payload_bytes, plan.batch, plan.window, options.threads
-    )
-}
-
-fn runtime(threads: u16) -> anyhow::Result<Runtime> {
-    let mut builder = match threads {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    Ok(builder.worker_threads(usize::from(threads)).enable_all().build()?)
 }

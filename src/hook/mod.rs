@@ -1,6 +1,6 @@
 //! What a publish means to the remote log upload: topic, then method, then a verdict.
 //!
-//! Every publish comes by. Nearly all of them are settled by their topic ([`Hook::concerns`]), most of
+//! Every publish comes by. Nearly all of them are settled by their topic ([`Hook::looks_at`]), most of
 //! the others by not holding a word of it; only the rest is parsed. The bytes are never changed, and
 //! what cannot be read is forwarded and counted: the hook fails open.
 //!
@@ -41,7 +41,7 @@ pub use digest::DigestKey;
 pub use refusal::Refusal;
 pub use topic::{Kind, Topic};
 
-use crate::ledger::{Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure};
+use crate::ledger::{Direction, Effects, Event, Ledger, Method, Now, Observation, Observer, ParseFailure, Policy};
 use crate::logging::RateLimit;
 use message::{Envelope, repaired};
 
@@ -114,6 +114,7 @@ pub struct Hook {
     key: DigestKey,
     awaited: Arc<Awaited>,
     failures: RateLimit,
+    is_off: bool,
 }
 
 impl Hook {
@@ -121,7 +122,8 @@ impl Hook {
     /// is the same as before: a ledger that outlives the process needs a key that does, too.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, observer: Arc<dyn Observer>, key: DigestKey) -> Self {
-        Hook { ledger, observer, key, awaited: Arc::default(), failures: RateLimit::per_second(5) }
+        let is_off = ledger.rules().policy == Policy::Off;
+        Hook { ledger, observer, key, awaited: Arc::default(), failures: RateLimit::per_second(5), is_off }
     }
 
     /// Who waits for what docks answer.
@@ -130,7 +132,14 @@ impl Hook {
         &self.awaited
     }
 
-    /// The topic, if publishes on it have to be inspected. Asked for every publish.
+    /// The topic, if publishes on it have to be inspected: none has under [`Policy::Off`]. Asked for every publish.
+    #[inline]
+    #[must_use]
+    pub fn looks_at<'a>(&self, topic: &'a str) -> Option<Topic<'a>> {
+        if self.is_off { None } else { Self::concerns(topic) }
+    }
+
+    /// The topic, if the remote log upload is spoken of there.
     #[inline]
     #[must_use]
     pub fn concerns(topic: &str) -> Option<Topic<'_>> {

@@ -34,6 +34,8 @@ pub enum Policy {
     /// identifiers, so that its replies and events are not taken for the other's; if it is still
     /// reporting when the slot is free again, it is adopted.
     Observe,
+    /// Nothing is looked at: a plain broker. The ledger is told nothing, and stays empty.
+    Off,
 }
 
 /// How many slots a gateway has.
@@ -51,7 +53,7 @@ pub enum Scope {
 /// What the ledger enforces, and within which bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Refuse a conflicting start, or only count it.
+    /// Refuse a conflicting start, only count it, or do not look.
     pub policy: Policy,
     /// One slot a gateway, or one a module.
     pub scope: Scope,

@@ -180,7 +180,7 @@ impl Broker {
             return Accepted::NotAuthorized;
         }
         who.rights.notice(parts.topic, parts.payload);
-        let inspected = Hook::concerns(parts.topic).map(|topic| self.examine(who, topic, parts.payload));
+        let inspected = self.hook.looks_at(parts.topic).map(|topic| self.examine(who, topic, parts.payload));
         batch.wait_for(inspected.as_ref().map_or(Ticket::NONE, |inspection| Ticket::from_mark(inspection.mark)));
         let (message, keep) = match inspected.map(|inspection| inspection.verdict) {
             None | Some(Verdict::Forward) => (Message::build_in(arena, parts), parts.retain),

@@ -21,7 +21,7 @@ pub use self::request::Wanted;
 use self::request::archive_keys;
 use crate::access::{Identity, Proof, Rights};
 use crate::cloud_api::{self, Credentials, ListRequest, Module, UpdateRequest};
-use crate::ledger::{Ledger, ListedView, UploadView};
+use crate::ledger::{Ledger, ListedView, Policy, UploadView};
 use crate::message::{NEVER, Parts, QoS};
 use crate::mqtt::broker::{Accepted, Author};
 use crate::mqtt::{Broker, Dock};
@@ -215,8 +215,11 @@ impl Retrieval {
         }
     }
 
-    /// Whether somebody is there to take a request, so that a start does not take a slot for nothing.
+    /// Whether somebody is there to take a request, so that a start does not take a slot for nothing, and its answer is heard.
     fn reach(&self, gateway: &str) -> Result<(), Refused> {
+        if self.ledger.rules().policy == Policy::Off {
+            return Err(Refused::Off);
+        }
         let is_there = match self.broker.dock(gateway) {
             Some(dock) => dock.is_online,
             // A bridge may stand for it, with a wildcard.

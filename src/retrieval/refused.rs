@@ -40,6 +40,12 @@ pub enum Refused {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// Nobody listens for the answer.
+    #[error(
+        "uploads.policy is off, and then nobody hears what docks answer: set it to enforce, or to observe, to fetch logs from \
+         here"
+    )]
+    Off,
     /// There is nowhere to upload to.
     #[error(
         "no object store is configured: give the section [object_store] of the settings an endpoint, a bucket and keys"

@@ -6,7 +6,7 @@ mod ends;
 mod late;
 mod messages;
 
-use common::property::{REASON, find};
+use common::property::{MESSAGE_EXPIRY, REASON, find};
 use common::{
     Answer, Broker, BrokerProcess, Puback, Publish, Pubrec, V5, V311, Value as Property, Version, Wire, eventually,
     get, metric,
@@ -22,6 +22,29 @@ fn publish(wire: &mut Wire, kind: &str, message: &Value) -> u8 {
 #[track_caller]
 fn expect_json(wire: &mut Wire, wanted: &Value) {
     wire.expect_message(&wanted.to_string());
+}
+
+#[test]
+fn with_the_policy_off_everything_passes_and_nothing_is_known() {
+    let broker = Broker::start(|settings| settings.uploads.policy = Policy::Off);
+    let (mut dock, mut backend) = (dock(&broker), backend(&broker, V5, "backend"));
+    let (first, second) = (start("a", "one", &["3"]), start("b", "other", &["3"]));
+    assert_eq!((publish(&mut backend, "services", &first), publish(&mut backend, "services", &second)), (0, 0));
+    for request in [&first, &second] {
+        let message = dock.expect_message(&request.to_string());
+        assert_eq!(find(&message.properties, MESSAGE_EXPIRY), None, "it may be as late as any other message");
+        assert_eq!(publish(&mut dock, "services_reply", &reply(request, 0)), 0);
+        expect_json(&mut backend, &reply(request, 0));
+    }
+    let told = progress("a", "one", 10, "in_progress");
+    assert_eq!(publish(&mut dock, "events", &told), 0);
+    expect_json(&mut backend, &told);
+    assert_eq!(uploads(&broker), Vec::<Value>::new());
+    assert_eq!(metric(broker.http, "dockgate_uploads_started_total", ""), 0.0);
+    let overview: Value = serde_json::from_str(&get(broker.http, "/api/v1/overview")).expect("JSON");
+    assert_eq!(overview["rules"]["policy"], "off");
+    let asked = common::post(broker.http, &format!("/api/v1/gateways/{GATEWAY}/log-list"), &json!({"modules": ["3"]}));
+    assert!(asked.status == 409 && asked.body.contains("uploads.policy is off"), "{asked:?}");
 }
 
 /// A dock that takes its services.

@@ -304,7 +304,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match &refused {
             Refused::NotConnected { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Refused::Busy { .. } | Refused::NoStore => StatusCode::CONFLICT,
+            Refused::Busy { .. } | Refused::NoStore | Refused::Off => StatusCode::CONFLICT,
             Refused::Dock { .. } | Refused::Store(_) => StatusCode::BAD_GATEWAY,
             Refused::Silent { .. } => StatusCode::GATEWAY_TIMEOUT,
             Refused::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -72,7 +72,7 @@ struct Running {
 /// The rules of the upload guard.
 #[derive(Debug, Serialize, ToSchema)]
 struct Guard {
-    /// `enforce` or `observe`.
+    /// `enforce`, `observe` or `off`.
     policy: &'static str,
     /// `gateway` or `module`.
     scope: &'static str,
@@ -104,6 +104,7 @@ impl Guard {
             policy: match rules.policy {
                 Policy::Enforce => "enforce",
                 Policy::Observe => "observe",
+                Policy::Off => "off",
             },
             scope: match rules.scope {
                 Scope::Gateway => "gateway",

@@ -15,12 +15,17 @@ use super::track::{Ears, histogram};
 
 /// How long something took, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Quantiles {
-    pub(super) p50: f64,
-    pub(super) p90: f64,
-    pub(super) p99: f64,
-    pub(super) p999: f64,
-    pub(super) max: f64,
+pub struct Quantiles {
+    /// The median.
+    pub p50: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// That which one in a thousand is above.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
 }
 
 impl Quantiles {
@@ -45,6 +50,16 @@ pub(super) fn latency(audience: &[Arc<Mutex<Ears>>], stream: Stream) -> Histogra
     for ears in audience {
         // All have the same bounds, so that there is nothing that does not fit.
         let _ = all.add(ears.lock().latency(stream));
+    }
+    all
+}
+
+/// All ears' latencies of all data streams.
+pub(super) fn all_latencies(audience: &[Arc<Mutex<Ears>>]) -> Histogram<u64> {
+    let mut all = histogram();
+    for stream in Stream::ALL.into_iter().take(Stream::DATA) {
+        // As above.
+        let _ = all.add(latency(audience, stream));
     }
     all
 }
@@ -81,10 +96,6 @@ pub(super) struct Glance {
 impl Glance {
     pub(super) fn of(fleet: &Fleet, audience: &[Arc<Mutex<Ears>>]) -> Self {
         let sent = fleet.book.data_sent();
-        let mut all = histogram();
-        for stream in Stream::ALL.into_iter().take(Stream::DATA) {
-            let _ = all.add(latency(audience, stream));
-        }
         let missing = audience.iter().map(|ears| sent.saturating_sub(ears.lock().received)).sum();
         let desk = fleet.desk.lock();
         Self {
@@ -101,7 +112,7 @@ impl Glance {
             missing,
             running: desk.running(),
             refused: desk.outcome.refused,
-            p99: all.value_at_quantile(0.99),
+            p99: all_latencies(audience).value_at_quantile(0.99),
         }
     }
 

@@ -30,8 +30,10 @@ mod stream;
 mod table;
 mod track;
 
+pub use figures::Quantiles;
 pub use packet::Version;
-pub use report::Report;
+pub(crate) use packet::reason;
+pub use report::{Report, Summary};
 pub use settings::{Settings, WrongSettings};
 
 use std::collections::BTreeMap;

@@ -73,7 +73,7 @@ pub(super) struct ConnAck {
 }
 
 /// What a reason code says, of those with which brokers turn clients away: below 0x80 MQTT 3.1.1's, from there MQTT 5's.
-pub(super) fn reason(code: u8) -> &'static str {
+pub(crate) fn reason(code: u8) -> &'static str {
     match code {
         0x01 | 0x84 => "unacceptable protocol version",
         0x02 | 0x85 => "client identifier not valid",

@@ -13,7 +13,7 @@ use super::Fleet;
 use super::ask::Command;
 use super::book::{Book, Page};
 use super::desk::Desk;
-use super::figures::{Quantiles, latency, milliseconds};
+use super::figures::{Quantiles, all_latencies, latency, milliseconds};
 use super::stream::Stream;
 use super::track::Ears;
 
@@ -40,6 +40,8 @@ pub struct Report {
     pub(super) heard: Total,
     /// The data of docks, by stream.
     pub(super) data: Vec<Data>,
+    /// Of all data.
+    pub(super) latency_ms: Option<Quantiles>,
     /// What else was published, by stream.
     pub(super) other: Vec<Other>,
     pub(super) lost: Lost,
@@ -54,6 +56,29 @@ pub struct Report {
     pub(super) foreign: u64,
     /// What should not have happened; nothing if all is well.
     pub(super) flaws: Vec<String>,
+}
+
+/// The data that docks publish and all backends hear, in a few figures.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Messages that were published.
+    pub sent: u64,
+    /// How many all who listen should have heard together.
+    pub expected: u64,
+    /// Different messages that they did hear.
+    pub received: u64,
+    /// Messages of QoS 1 and above that were acknowledged and not heard.
+    pub lost_qos1: u64,
+    /// Messages that came twice.
+    pub duplicated: u64,
+    /// From the first connection to the last message that was due.
+    pub seconds: f64,
+    /// From a dock's write, which is by the clock, to a backend's read.
+    pub latency_ms: Option<Quantiles>,
+    /// Messages that this process sent more than 10 ms after their time.
+    pub late: u64,
+    /// What should not have happened.
+    pub flaws: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -213,6 +238,7 @@ impl Report {
                 .map(|stream| Other { stream: stream.name(), sent: total(&[*stream]) })
                 .collect(),
             data,
+            latency_ms: Quantiles::of(&all_latencies(audience)),
             lost,
             commands: Command::ALL.into_iter().filter_map(|command| Commands::of(&desk, command, book)).collect(),
             uploads: Uploads::of(&desk),
@@ -228,6 +254,23 @@ impl Report {
         };
         report.flaws = report.judge(&desk, book);
         report
+    }
+
+    /// The data of all docks together.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let sum = |count: fn(&Data) -> u64| self.data.iter().map(count).sum();
+        Summary {
+            sent: sum(|data| data.sent),
+            expected: sum(|data| data.expected),
+            received: sum(|data| data.received),
+            lost_qos1: self.lost.qos1,
+            duplicated: sum(|data| data.duplicated),
+            seconds: self.seconds,
+            latency_ms: self.latency_ms,
+            late: self.schedule.late,
+            flaws: self.flaws.clone(),
+        }
     }
 
     /// Whether nothing happened that should not have.

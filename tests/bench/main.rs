@@ -1,0 +1,11 @@
+//! `dockgate bench`, as a user runs it, against the real broker and against Mosquitto.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails, in its helpers too.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ground;
+mod latencies;
+mod refusals;
+mod scenarios;
+mod targets;
