@@ -6,12 +6,14 @@
 //! life of sessions and wills, `owners` whose they are, `subscriptions` what clients subscribe to, `recheck` what new
 //! access rules change for them, `docks` the gateways among them, `shared` the groups, `inflight` what waits for acknowledgements, `held` what
 //! must not be sent before something is safe, `restore` how sessions come back after a restart, `sys` what the broker publishes of itself.
+//! [`codec`] is the way to packets without a connection.
 
 mod account;
 mod actions;
 mod aliases;
 pub mod broker;
 mod client;
+pub mod codec;
 mod connect;
 mod connection;
 mod deadlines;
