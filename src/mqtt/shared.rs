@@ -4,7 +4,7 @@
 //! name are two groups.
 
 use super::delivery::Delivery;
-use super::session::Session;
+use super::session::{Readiness, Session};
 use crate::message::Message;
 use crate::route::{Delivered, Options, Pressure, Subscriber, Via};
 use bytestring::ByteString;
@@ -58,32 +58,35 @@ impl Group {
         members.list.is_empty()
     }
 
-    /// The next member in turn of those who may read `topic`: one that is connected and has room; else one that is
+    /// The next member in turn of those who may read the message: one that is connected and has room; else one that is
     /// connected; else any.
-    fn choose(&self, topic: &str) -> Option<(Arc<Session>, Options)> {
+    fn choose(&self, message: &Message) -> Option<(Arc<Session>, Options)> {
         let mut members = self.members.lock();
         let count = members.list.len();
         let may_take = |at: &usize| {
             let (session, options) = &members.list[*at];
-            !options.partial || session.state().may_take(&[*options], topic)
+            !options.partial || session.state().may_take(&[*options], message)
         };
         let in_turn = (0..count).map(|n| (members.next + n) % count).filter(may_take);
-        let chosen = in_turn.min_by_key(|&at| {
-            let session = &members.list[at].0;
-            match (session.is_online(), session.is_full()) {
-                (true, false) => 0,
-                (true, true) => 1,
-                (false, false) => 2,
-                (false, true) => 3,
+        let mut best = None;
+        for at in in_turn {
+            let readiness = members.list[at].0.readiness();
+            if best.is_none_or(|(other, _)| readiness < other) {
+                best = Some((readiness, at));
             }
-        })?;
+            // Mostly the first: the others need not be asked.
+            if readiness == Readiness::Ready {
+                break;
+            }
+        }
+        let (_, chosen) = best?;
         members.next = (chosen + 1) % count;
         Some(members.list[chosen].clone())
     }
 
     /// Gives a message to the next member. If another one has had it, it is `promised` to its publisher.
     pub(super) fn pass(self: &Arc<Self>, message: &Message, promised: bool) -> Delivered {
-        while let Some((session, options)) = self.choose(message.topic()) {
+        while let Some((session, options)) = self.choose(message) {
             // No Local is not for groups (MQTT-3.8.3-4).
             let Some(mut delivery) = Delivery::of(message, &[options], false) else { break };
             delivery.group = Some(self.clone());

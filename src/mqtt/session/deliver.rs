@@ -14,6 +14,19 @@ const ON_THE_WAY: usize = 16 << 20;
 /// A message smaller than this may share its memory with others of its batch.
 const SHARED_MEMORY: usize = 4 << 10;
 
+/// What becomes of a message that a session gets now, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::mqtt) enum Readiness {
+    /// It is sent.
+    Ready,
+    /// It is dropped, though the client is there.
+    Full,
+    /// It waits for the client.
+    Away,
+    /// It is dropped.
+    AwayAndFull,
+}
+
 impl Session {
     /// Queues one delivery, and adds to `delivered` what follows from that. What is `promised` to its publisher already is
     /// not refused for a disk that fails.
@@ -133,10 +146,17 @@ impl Session {
         Ok(delivered)
     }
 
-    /// Whether another message for it would be dropped.
-    pub(in crate::mqtt) fn is_full(&self) -> bool {
+    /// Whether it is one for a shared group to give a message to.
+    pub(in crate::mqtt) fn readiness(&self) -> Readiness {
         let state = self.state.lock();
-        state.queue.len() >= self.common.limits.queue_messages || state.queue.bytes() >= self.common.limits.queue_bytes
+        let limits = &self.common.limits;
+        let is_full = state.queue.len() >= limits.queue_messages || state.queue.bytes() >= limits.queue_bytes;
+        match (state.link.is_some(), is_full) {
+            (true, false) => Readiness::Ready,
+            (true, true) => Readiness::Full,
+            (false, false) => Readiness::Away,
+            (false, true) => Readiness::AwayAndFull,
+        }
     }
 }
 
@@ -171,7 +191,7 @@ impl Subscriber for Session {
             }
             if via == Via::Wildcard && state.copies.take(message) {
                 // It was delivered by the exact subscription.
-            } else if !state.may_take(matching, message.topic()) {
+            } else if !state.may_take(matching, message) {
                 // What its filter matches, and its rights do not.
             } else if let Some(delivery) = Delivery::of(message, matching, message.publisher() == self.key) {
                 self.enqueue(state, delivery, false, &mut delivered);

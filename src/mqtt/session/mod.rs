@@ -11,12 +11,13 @@ mod deliver;
 mod fetch;
 mod kept;
 
+pub(in crate::mqtt) use deliver::Readiness;
 pub(in crate::mqtt) use fetch::{Outgoing, Rest};
 pub(in crate::mqtt) use kept::{SessionRecord, SubscriptionRecord};
 
 use crate::access::Rights;
 use crate::config::Limits;
-use crate::message::NEVER;
+use crate::message::{Message, NEVER};
 use crate::metrics::{Drop, Metrics};
 use crate::mqtt::account::{Account, Share};
 use crate::mqtt::client::Client;
@@ -281,9 +282,9 @@ impl State {
         self.subscriptions.iter().filter(|(text, own)| is_one(text, own)).take(count).count() == count
     }
 
-    /// Whether its client may read a topic that `matching` subscriptions of it match.
-    pub(in crate::mqtt) fn may_take(&self, matching: &[Options], topic: &str) -> bool {
-        !matching.iter().any(|options| options.partial) || self.client.rights.may_read(topic)
+    /// Whether its client may read a message that `matching` subscriptions of it match.
+    pub(in crate::mqtt) fn may_take(&self, matching: &[Options], message: &Message) -> bool {
+        !matching.iter().any(|options| options.partial) || self.client.rights.may_read(message.topic())
     }
 
     /// The options of all its subscriptions that match `topic`, but for the shared ones.
