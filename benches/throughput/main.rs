@@ -48,7 +48,7 @@ struct Options {
     /// Which scenarios: fanin, fanout, fanoutw or pairs with the QoS (fanin0), or idle [default: all but idle]
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<String>,
-    /// Which brokers, by name [default: dockgate, mosquitto, rumqttd and every --broker]
+    /// Which brokers, by name [default: dockgate, mosquitto, rumqttd, rmqtt and every --broker]
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One more broker, which already runs: NAME=HOST:PORT[:PID]
