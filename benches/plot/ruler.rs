@@ -43,7 +43,7 @@ impl Ruler {
         let marks: Vec<f64> = steps_from(low).take_while(|step| *step <= high * 1.001).collect();
         let powers = marks.iter().copied().filter(|mark| is_power(*mark)).collect();
         // Beyond two powers of ten, there is no room for what is between them.
-        Self { log: true, low, high, marks: if high / low > 100.0 { powers } else { marks } }
+        Self { log: true, low, high, marks: if high / low > 101.0 { powers } else { marks } }
     }
 
     /// Makes room below the least value, where a bar begins.

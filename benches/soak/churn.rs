@@ -27,6 +27,8 @@ pub(crate) struct Pace {
     pub(crate) rate: u32,
     /// How long a client is there, on average.
     pub(crate) life: Duration,
+    /// Seconds that a session of MQTT 5 outlives its connection, at most.
+    pub(crate) expiry: u32,
 }
 
 /// What all clients share.
@@ -166,7 +168,7 @@ async fn succession(world: Arc<World>, pace: Pace, pause: Duration, end: Instant
     while Instant::now() < end {
         // From hardly anything to twice the average.
         let death = (Instant::now() + pace.life.mul_f64(2.0 * fastrand::f64())).min(end);
-        if let Err(error) = Life::new(&world).live(Arc::clone(&world), death, pause).await {
+        if let Err(error) = Life::new(&world, pace.expiry).live(Arc::clone(&world), death, pause).await {
             world.fault(&error);
             // A broker that is gone must not be asked a million times.
             tokio::time::sleep(Duration::from_millis(200)).await;

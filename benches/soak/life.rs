@@ -17,8 +17,6 @@ use crate::packet::{
 const READ_BUFFER: usize = 4096;
 /// How long a broker may take for a CONNACK.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Seconds that sessions of MQTT 5 outlive their connections.
-const EXPIRY: std::ops::RangeInclusive<u32> = 2..=15;
 /// Groups of shared subscriptions, each on topics of its own.
 const GROUPS: u32 = 8;
 const LARGEST_PAYLOAD: usize = 1024;
@@ -34,6 +32,8 @@ pub(crate) struct Life {
     version: Version,
     /// Whether its session is kept while it is away.
     is_kept: bool,
+    /// Seconds, for a session of MQTT 5 that is kept.
+    expiry: u32,
     will: Option<String>,
     filters: Vec<String>,
     next_identifier: u16,
@@ -43,7 +43,7 @@ pub(crate) struct Life {
 
 impl Life {
     /// Somebody new.
-    pub(crate) fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World, longest_expiry: u32) -> Self {
         let mut rng = Rng::new();
         let name = format!("soak-{:016x}", rng.u64(..));
         let will = rng.bool().then(|| format!("soak/will/{name}"));
@@ -51,6 +51,7 @@ impl Life {
         Self {
             version: if rng.u8(..10) < 4 { Version::V5 } else { Version::V311 },
             is_kept: rng.u8(..10) < 4,
+            expiry: rng.u32(2..=longest_expiry.max(2)),
             will,
             filters: Vec::new(),
             next_identifier: 1,
@@ -83,13 +84,12 @@ impl Life {
     }
 
     async fn come(&mut self, world: &World, clean: bool) -> anyhow::Result<Client> {
-        let expiry = if self.is_kept { self.rng.u32(EXPIRY) } else { 0 };
         let message = |topic| Message { topic, payload: b"gone", qos: 1, retain: false };
         let who = Connect {
             client_id: &self.name,
             version: self.version,
             clean: clean || !self.is_kept,
-            expiry,
+            expiry: if self.is_kept { self.expiry } else { 0 },
             will: self.will.as_deref().map(message),
         };
         let opened = timeout(PATIENCE, Client::open(world.address, &who, READ_BUFFER)).await;

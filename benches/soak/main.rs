@@ -136,8 +136,10 @@ fn run(options: &Options) -> anyhow::Result<()> {
         false => (Duration::from_secs_f64(options.minutes.clamp(0.1, 100_000.0) * 60.0), Duration::from_secs(10)),
     };
     let life = Duration::from_secs_f64(options.life.clamp(0.1, 3600.0).min(time.as_secs_f64() / 4.0));
+    // Longer than anybody is away, and short enough that the last sessions are soon forgotten.
+    let expiry = if options.quick { 2 } else { 15 };
     let watch = Watch {
-        pace: Pace { clients: options.clients, rate: options.rate, life },
+        pace: Pace { clients: options.clients, rate: options.rate, life, expiry },
         time,
         every,
         json: options.json.clone(),

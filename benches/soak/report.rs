@@ -38,7 +38,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(pace: Pace, every: Duration) -> Self {
-        let Pace { clients, rate, life } = pace;
+        let Pace { clients, rate, life, .. } = pace;
         Self {
             settings: format!("{clients} clients, {rate} publishes/s, {life:?} a life, a sample every {every:?}"),
             samples: Vec::new(),
