@@ -6,7 +6,8 @@
 //! - A window of 512 unacknowledged messages (default 16), as Mosquitto gets, and queues that no run fills (default 1000
 //!   messages), which cost nothing while they are empty.
 //! - No check of the machine's load, which refuses clients while it is high, and a bench's is.
-//! - Retained messages in memory, by RMQTT's own plugin: without one it drops them.
+//! - Retained messages in memory and shared subscriptions in turn, by RMQTT's own plugins: without them it drops the
+//!   messages and refuses the subscriptions.
 //! - The allocator of its own program, jemalloc.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +33,7 @@ async fn main() -> Result<()> {
     };
     let context = ServerContext::new().busy_check_enable(false).build().await;
     rmqtt_retainer::register(&context, true, false).await?;
+    rmqtt_shared_subscription::register(&context, true, false).await?;
     let listener = Builder::new()
         .name("loopback")
         .laddr(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
