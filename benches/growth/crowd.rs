@@ -15,10 +15,13 @@ use crate::packet::{Connect, Version};
 /// Silent clients receive nothing after their SUBACK.
 const READ_BUFFER: usize = 64;
 
+/// The pause of a dock that was turned away when all came at once, before it tries again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// How docks come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coming {
-    /// So many at a time; none: all at once.
+    /// So many at a time; none: all at once, and who is turned away tries again.
     pub(crate) at_a_time: Option<usize>,
     /// Whether the broker keeps their sessions, and they come back to them.
     pub(crate) kept: bool,
@@ -34,6 +37,8 @@ pub(crate) struct Crowd {
     pub(crate) worst_connect: Duration,
     /// Those whose sessions the broker had.
     pub(crate) known: usize,
+    /// Attempts that failed.
+    pub(crate) failures: usize,
 }
 
 /// The serial number of a dock, in the shape of a Dock 3's.
@@ -68,6 +73,7 @@ impl Crowd {
             all: Duration::ZERO,
             worst_connect: Duration::ZERO,
             known: 0,
+            failures: 0,
         };
         let turns = Arc::new(Semaphore::new(how.at_a_time.unwrap_or(numbers.len()).max(1)));
         let mut coming = JoinSet::new();
@@ -77,22 +83,23 @@ impl Crowd {
             coming.spawn(async move {
                 let _turn = turns.acquire().await?;
                 let begun = Instant::now();
-                let serial = serial(number);
-                let who =
-                    Connect { client_id: &serial, version: Version::V311, clean: !how.kept, expiry: 0, will: None };
-                let (mut client, known) = Client::open(address, &who, READ_BUFFER).await?;
-                let connected = begun.elapsed();
-                if !known {
-                    client.subscribe(&filters(&serial), 1).await?;
+                let mut failures = 0;
+                loop {
+                    match one(address, number, how.kept, begun).await {
+                        Ok((client, connected, known)) => return anyhow::Ok((client, connected, known, failures)),
+                        Err(error) if how.at_a_time.is_some() => return Err(error),
+                        Err(_) => failures += 1,
+                    }
+                    tokio::time::sleep(AGAIN).await;
                 }
-                anyhow::Ok((client, connected, known))
             });
         }
         while let Some(come) = coming.join_next().await {
-            let (client, connected, known) = come?.context("a dock")?;
+            let (client, connected, known, failures) = come?.context("a dock")?;
             crowd.docks.push(client);
             crowd.worst_connect = crowd.worst_connect.max(connected);
             crowd.known += usize::from(known);
+            crowd.failures += failures;
         }
         crowd.all = start.elapsed();
         Ok(crowd)
@@ -106,4 +113,21 @@ impl Crowd {
         }
         Ok(())
     }
+}
+
+/// Lets one dock come: its connection, when it had its CONNACK, and whether the broker had its session.
+async fn one(
+    address: SocketAddr,
+    number: usize,
+    kept: bool,
+    begun: Instant,
+) -> anyhow::Result<(Client, Duration, bool)> {
+    let serial = serial(number);
+    let who = Connect { client_id: &serial, version: Version::V311, clean: !kept, expiry: 0, will: None };
+    let (mut client, known) = Client::open(address, &who, READ_BUFFER).await?;
+    let connected = begun.elapsed();
+    if !known {
+        client.subscribe(&filters(&serial), 1).await?;
+    }
+    Ok((client, connected, known))
 }

@@ -11,7 +11,7 @@ use crate::brokers::{Broker, Running};
 use crate::client::Client;
 use crate::crowd::{Coming, Crowd, backend_filters};
 use crate::figures::Measured;
-use crate::{bounded, process};
+use crate::{Times, bounded, process};
 
 /// Connected first and not counted, so that threads, pools and tables which every broker allocates once are there.
 const WARM_UP: usize = 50;
@@ -19,8 +19,6 @@ const WARM_UP: usize = 50;
 const WARM_UP_FIRST: usize = 900_000_000;
 /// Docks that connect at the same time when nothing has happened.
 const AT_A_TIME: usize = 100;
-/// Allocators and timers come to rest in this time before memory is read.
-const SETTLE: Duration = Duration::from_secs(1);
 /// Docks that join the traffic a second: fewer than rumqttd lets in, one a millisecond.
 const RAMP: u32 = 800;
 /// Of ten docks, so many are in flight, and these cause most of the traffic.
@@ -32,13 +30,13 @@ const ONSET: Duration = Duration::from_millis(500);
 const ALONE: (u32, bool) = (1, false);
 const GROUP: (u32, bool) = (10, true);
 
-/// Measures one broker with so many docks, which send for so long.
-pub(crate) async fn measure(broker: &Broker, docks: usize, traffic: Duration) -> anyhow::Result<Measured> {
+/// Measures one broker with so many docks.
+pub(crate) async fn measure(broker: &Broker, docks: usize, times: Times) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     let mut running = broker.start()?;
-    presence(&mut running, docks, &mut measured).await?;
+    presence(&mut running, docks, times.settle, &mut measured).await?;
     for (backends, shared) in [ALONE, GROUP] {
-        if let Err(error) = bounded(load(&running, docks, (backends, shared), traffic, &mut measured)).await {
+        if let Err(error) = bounded(load(&running, docks, (backends, shared), times.traffic, &mut measured)).await {
             measured.note(format!("traffic to {backends} backend(s): {error:#}"));
         }
         if let Some(how) = running.ended() {
@@ -51,18 +49,23 @@ pub(crate) async fn measure(broker: &Broker, docks: usize, traffic: Duration) ->
 }
 
 /// What it costs that docks are there, and that all come back.
-async fn presence(running: &mut Running, docks: usize, measured: &mut Measured) -> anyhow::Result<()> {
+async fn presence(
+    running: &mut Running,
+    docks: usize,
+    settle: Duration,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
     let (address, pid) = (running.address, running.pid.context("no process to look at")?);
     let calm = Coming { at_a_time: Some(AT_A_TIME), kept: false };
     let _warm = bounded(Crowd::come(address, WARM_UP_FIRST..WARM_UP_FIRST + WARM_UP, calm)).await?;
     let mut backend = Client::open_clean(address, "growth-backend", 1024).await?;
     backend.subscribe(&backend_filters(), 1).await?;
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(settle).await;
 
     let (memory, cpu) = (process::resident_kib(pid)?, process::cpu_time(pid)?);
     let crowd = bounded(Crowd::come(address, 1..docks + 1, calm)).await.context("connecting")?;
     measured.add("all there s", crowd.all.as_secs_f64());
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(settle).await;
     let resident = process::resident_kib(pid)?;
     let spent = process::cpu_time(pid)?.saturating_sub(cpu);
     measured.add("CPU ms/dock", spent.as_secs_f64() * 1000.0 / docks as f64);
@@ -75,6 +78,9 @@ async fn presence(running: &mut Running, docks: usize, measured: &mut Measured) 
         Ok(crowd) => {
             measured.add("all back s", crowd.all.as_secs_f64());
             measured.add("worst CONNECT s", crowd.worst_connect.as_secs_f64());
+            if crowd.failures > 0 {
+                measured.note(format!("all docks at once: {} were turned away first", crowd.failures));
+            }
             crowd.drop_all()?;
         }
         Err(error) => measured.note(format!("all docks at once: {error:#}")),

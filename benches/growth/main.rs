@@ -121,17 +121,35 @@ impl Curve {
         }
     }
 
-    async fn measure(self, broker: &Broker, size: usize, quick: bool) -> anyhow::Result<Measured> {
-        let load = Duration::from_millis(if quick { 100 } else { 2000 });
+    async fn measure(self, broker: &Broker, size: usize, times: Times) -> anyhow::Result<Measured> {
         match self {
-            Self::Fleet => {
-                fleet::measure(broker, size, if quick { Duration::from_millis(1500) } else { load * 3 }).await
-            }
-            Self::Topics => breadth::topics(broker, size, load).await,
-            Self::Filters => breadth::filters(broker, size, load).await,
+            Self::Fleet => fleet::measure(broker, size, times).await,
+            Self::Topics => breadth::topics(broker, size, times).await,
+            Self::Filters => breadth::filters(broker, size, times).await,
             Self::Restart => restart::measure(broker, size).await,
         }
     }
+}
+
+/// How long things are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// Publishing as fast as possible.
+    load: Duration,
+    /// Publishing by the clock.
+    traffic: Duration,
+    /// Allocators and timers come to rest in this time before memory is read.
+    settle: Duration,
+}
+
+impl Times {
+    const FULL: Self =
+        Self { load: Duration::from_secs(2), traffic: Duration::from_secs(6), settle: Duration::from_secs(1) };
+    const QUICK: Self = Self {
+        load: Duration::from_millis(100),
+        traffic: Duration::from_millis(1200),
+        settle: Duration::from_millis(100),
+    };
 }
 
 /// Everything that was measured.
@@ -165,7 +183,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("the limit on open files cannot be raised")?;
     let brokers = chosen_brokers(options)?;
     let curves = if options.curve.is_empty() { &Curve::ALL[..] } else { &options.curve };
-    let rounds = if options.quick { 1 } else { options.rounds };
+    let (rounds, times) = if options.quick { (1, Times::QUICK) } else { (options.rounds, Times::FULL) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut report = Report {
@@ -176,7 +194,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         for curve in curves {
             for size in curve.sizes(options.quick).iter().filter(|size| **size <= options.largest) {
                 for broker in brokers.iter().filter(|broker| *curve != Curve::Restart || restart::can(broker)) {
-                    measure(&runtime, *curve, *size, broker, round, options.quick, &mut report);
+                    measure(&runtime, *curve, *size, broker, round, times, &mut report);
                 }
             }
         }
@@ -201,11 +219,11 @@ fn measure(
     size: usize,
     broker: &Broker,
     round: u16,
-    quick: bool,
+    times: Times,
     report: &mut Report,
 ) {
     let (name, who) = (curve.name(), broker.name());
-    match runtime.block_on(curve.measure(broker, size, quick)) {
+    match runtime.block_on(curve.measure(broker, size, times)) {
         Ok(Measured { figures, notes }) => {
             eprintln!("round {round}  {name:<8}  {size:>6}  {who}");
             for note in notes {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::client::Client;
 use crate::figures::Measured;
 use crate::packet::{self, Message, PUBLISH, Version};
-use crate::process;
+use crate::{Times, process};
 
 /// Messages that are on their way at most: enough that nobody waits for the network.
 const WINDOW: u64 = 5_000;
@@ -49,7 +49,7 @@ pub(crate) async fn pour(
     pid: u32,
     topics: &[String],
     filters: &Filters,
-    time: Duration,
+    times: Times,
     measured: &mut Measured,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
@@ -75,12 +75,12 @@ pub(crate) async fn pour(
 
     let (cpu, before) = (process::cpu_time(pid)?, tally.received.load(SeqCst));
     let start = Instant::now();
-    let _publishers = publish_all(publishers, &packets, Until::Time(start + time), &tally).await?;
+    let _publishers = publish_all(publishers, &packets, Until::Time(start + times.load), &tally).await?;
     let delivered = (tally.received.load(SeqCst) - before) as f64;
     let spent = process::cpu_time(pid)?.saturating_sub(cpu);
     measured.add("messages/s", delivered / start.elapsed().as_secs_f64());
     measured.add("CPU µs/message", spent.as_secs_f64() * 1e6 / delivered.max(1.0));
-    tokio::time::sleep(Duration::from_secs(1)).await; // allocators come to rest
+    tokio::time::sleep(times.settle).await;
     measured.add("resident MiB", process::resident_kib(pid)? as f64 / 1024.0);
     let extra = tally.received.load(SeqCst).saturating_sub(tally.sent.load(SeqCst));
     if extra > 0 {
