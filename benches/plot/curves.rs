@@ -37,7 +37,7 @@ pub(crate) struct Axis {
 pub(crate) struct Curve {
     /// Whose it is.
     pub(crate) name: String,
-    /// From left to right. May be empty.
+    /// From left to right; those that are no numbers are left out.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -64,12 +64,13 @@ pub(crate) fn curves(path: &Path, chart: &Curves) -> anyhow::Result<()> {
         mesh.draw().map_err(failed)?;
         for (index, curve) in chart.series.iter().enumerate() {
             let colour = canvas::colour(index);
-            if curve.points.len() <= MARKED {
-                let marks = curve.points.iter().map(|point| Circle::new(*point, 3.5, colour.filled()));
+            let points = curve.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite());
+            let points: Vec<(f64, f64)> = points.collect();
+            if points.len() <= MARKED {
+                let marks = points.iter().map(|point| Circle::new(*point, 3.5, colour.filled()));
                 context.draw_series(marks).map_err(failed)?;
             }
-            let line = PathElement::new(curve.points.clone(), colour.stroke_width(2));
-            context.draw_series([line]).map_err(failed)?;
+            context.draw_series([PathElement::new(points, colour.stroke_width(2))]).map_err(failed)?;
         }
         Ok(())
     })

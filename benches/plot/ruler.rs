@@ -117,3 +117,54 @@ pub(super) fn short(value: f64) -> String {
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text}{suffix}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_round_and_the_values_lie_between_the_ends() {
+        for (values, log, marks) in [
+            (&[3.0, 48.0][..], false, &[0.0, 10.0, 20.0, 30.0, 40.0, 50.0][..]),
+            (&[0.0], false, &[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+            (&[1.0, 100_000.0], true, &[1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0]),
+            (&[3.0, 40.0], true, &[2.0, 5.0, 10.0, 20.0, 50.0]),
+            (&[0.0, f64::NAN, 7.0], true, &[5.0, 10.0]),
+        ] {
+            let ruler = Ruler::of(values.iter().copied(), log);
+            let same = ruler.marks.len() == marks.len()
+                && ruler.marks.iter().zip(marks).all(|(mark, expected)| (mark - expected).abs() < 1e-9);
+            assert!(same, "{values:?}: {ruler:?}");
+            for value in values.iter().filter(|value| value.is_finite()) {
+                assert!((0.0..=1.0).contains(&ruler.share(*value)), "{value} on {ruler:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_gives_each_power_the_same_room() {
+        let ruler = Ruler::of([1.0, 10_000.0].into_iter(), true);
+        assert_eq!([1.0, 10.0, 100.0, 10_000.0].map(|value| ruler.map(&value, (0, 400))), [0, 100, 200, 400]);
+        assert_eq!(ruler.map(&0.0, (0, 400)), 0);
+    }
+
+    #[test]
+    fn figures_are_short() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.05, "0.05"),
+            (0.345, "0.34"),
+            (7.0, "7"),
+            (43.26, "43.3"),
+            (999.0, "999"),
+            (2000.0, "2k"),
+            (2345.0, "2345"),
+            (340_000.0, "340k"),
+            (999_999.0, "1M"),
+            (1_254_000.0, "1.25M"),
+            (2e9, "2G"),
+        ] {
+            assert_eq!(short(value), text, "{value}");
+        }
+    }
+}
