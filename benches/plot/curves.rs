@@ -70,7 +70,9 @@ pub(crate) fn curves(path: &Path, chart: &Curves) -> anyhow::Result<()> {
                 let marks = points.iter().map(|point| Circle::new(*point, 3.5, colour.filled()));
                 context.draw_series(marks).map_err(failed)?;
             }
-            context.draw_series([PathElement::new(points, colour.stroke_width(2))]).map_err(failed)?;
+            if !points.is_empty() {
+                context.draw_series([PathElement::new(points, colour.stroke_width(2))]).map_err(failed)?;
+            }
         }
         Ok(())
     })
