@@ -46,7 +46,7 @@ const CHARTS: [Chart; 9] = [
         file: "fleet-latency.svg",
         curve: "fleet",
         figure: "p99 ms",
-        title: "Traffic of a fleet, a tenth in flight: latency, 99th percentile",
+        title: "Traffic of a fleet, a tenth in flight: latency, 99th percentile of the slowest kind",
         x: DOCKS,
         y: "ms from when a message was due",
         log: true,

@@ -147,7 +147,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     };
     let report = runtime.block_on(watch.run(subject))?;
     println!("{}", report.text());
-    ensure!(report.faults.is_empty(), "{} fault(s)", report.done.faults);
+    ensure!(report.faults.is_empty(), "{} fault(s)", report.faults.len());
     Ok(())
 }
 

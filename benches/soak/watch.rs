@@ -61,7 +61,8 @@ impl Watch {
             }
         }
         // At the end of the time, the population leaves by itself; after Ctrl-C it is gone at once.
-        match Instant::now() >= end {
+        let is_over = Instant::now() >= end;
+        match is_over {
             true => population.await.context("the population")?,
             false => population.abort(),
         }
@@ -69,7 +70,11 @@ impl Watch {
         report.faults = world.faults();
         clear_retained(&world).await?;
         if let Some(before) = before {
-            report.left = Some(wait_until_forgotten(&subject, before).await?);
+            let left = wait_until_forgotten(&subject, before).await?;
+            report.left = Some(left);
+            if is_over && left != before {
+                report.faults.push(format!("the broker has not forgotten all who have gone: {left:?}"));
+            }
         }
         report.at_end = Some(subject.memory()?);
         self.write(&report)?;
