@@ -82,6 +82,7 @@ async fn presence(
                 measured.note(format!("all docks at once: {} were turned away first", crowd.failures));
             }
             crowd.drop_all()?;
+            tokio::time::sleep(settle).await; // their end is no part of what comes next
         }
         Err(error) => measured.note(format!("all docks at once: {error:#}")),
     }
