@@ -17,12 +17,12 @@ const MOST_BYTES: usize = 40 * 1024;
 
 /// The texts of a chart, and how many elements of each name it has.
 fn read(path: &Path) -> (Vec<String>, Vec<String>) {
-    let svg = fs::read_to_string(path).unwrap();
+    let svg = fs::read_to_string(path).expect("the chart is there");
     assert!(svg.len() < MOST_BYTES, "{} bytes", svg.len());
     let mut reader = Reader::from_str(&svg);
     let (mut texts, mut elements) = (Vec::new(), Vec::new());
     loop {
-        match reader.read_event().unwrap() {
+        match reader.read_event().expect("the chart is XML") {
             Event::Start(element) | Event::Empty(element) => {
                 elements.push(element.name().as_ref().to_owned());
             }
