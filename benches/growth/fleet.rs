@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, bail};
 use dockgate::sim::fleet::{self, Settings, Version};
 use serde_json::Value;
 
@@ -34,13 +34,19 @@ const GROUP: (u32, bool) = (10, true);
 pub(crate) async fn measure(broker: &Broker, docks: usize, times: Times) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     let mut running = broker.start()?;
-    presence(&mut running, docks, times.settle, &mut measured).await?;
+    let were_all_there = presence(&mut running, docks, times.settle, &mut measured).await;
+    if let Err(error) = &were_all_there {
+        measured.note(format!("{error:#}"));
+    }
+    if !were_all_there.unwrap_or(false) {
+        // What it could not carry must not keep it from what comes next.
+        running = broker.start()?;
+    }
     for (backends, shared) in [ALONE, GROUP] {
         if let Err(error) = bounded(load(&running, docks, (backends, shared), times.traffic, &mut measured)).await {
             measured.note(format!("traffic to {backends} backend(s): {error:#}"));
         }
         if let Some(how) = running.ended() {
-            // What it could not carry must not keep it from what comes next.
             measured.note(format!("traffic to {backends} backend(s): the broker {how}"));
             running = broker.start()?;
         }
@@ -48,13 +54,13 @@ pub(crate) async fn measure(broker: &Broker, docks: usize, times: Times) -> anyh
     Ok(measured)
 }
 
-/// What it costs that docks are there, and that all come back.
+/// What it costs that docks are there, and that all come back. False if not all did.
 async fn presence(
     running: &mut Running,
     docks: usize,
     settle: Duration,
     measured: &mut Measured,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let (address, pid) = (running.address, running.pid.context("no process to look at")?);
     let calm = Coming { at_a_time: Some(AT_A_TIME), kept: false };
     let _warm = bounded(Crowd::come(address, WARM_UP_FIRST..WARM_UP_FIRST + WARM_UP, calm)).await?;
@@ -74,7 +80,9 @@ async fn presence(
 
     crowd.drop_all()?;
     let storm = Coming { at_a_time: None, kept: false };
-    match bounded(Crowd::come(address, 1..docks + 1, storm)).await {
+    let back = bounded(Crowd::come(address, 1..docks + 1, storm)).await;
+    let all_are_back = back.is_ok();
+    match back {
         Ok(crowd) => {
             measured.add("all back s", crowd.all.as_secs_f64());
             measured.add("worst CONNECT s", crowd.worst_connect.as_secs_f64());
@@ -87,8 +95,8 @@ async fn presence(
         Err(error) => measured.note(format!("all docks at once: {error:#}")),
     }
     match running.ended() {
-        Some(how) => Err(anyhow!("the broker {how}")),
-        None => Ok(()),
+        Some(how) => bail!("the broker {how}"),
+        None => Ok(all_are_back),
     }
 }
 
