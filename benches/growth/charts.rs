@@ -91,7 +91,7 @@ const CHARTS: [Chart; 9] = [
         file: "filters-cpu.svg",
         curve: "filters",
         figure: "CPU µs/message",
-        title: "The same: CPU time of the broker",
+        title: "CPU time of a message that matches one of many wildcard filters",
         x: "wildcard filters",
         y: "µs a message",
         log: true,
