@@ -60,7 +60,8 @@ impl Routing {
             Message::new(&Parts { qos, retain, publisher, expires_at, topic, properties, payload })
         };
         let messages = topics.map(message).collect();
-        Self { _runtime: runtime, route, messages, next: 0, batch: Batch::default() }
+        let batch = route.batch(64);
+        Self { _runtime: runtime, route, messages, next: 0, batch }
     }
 
     fn publish_next(&mut self) {

@@ -5,16 +5,18 @@
 //! - dockgate: its defaults.
 //! - Mosquitto: `max_inflight_messages 512` (default 20) and `max_queued_messages 0`, which is no limit (default 1000):
 //!   with the defaults it loses almost all of a fan-in at QoS 1, with 100,000 still a fifth. `set_tcp_nodelay true`; no log.
-//! - rumqttd: its sample configuration, 3.1.1 listener only. No tracing subscriber is installed, which spares it the
-//!   spans that its own binary opens for every event: it runs a little faster here than there.
+//! - rumqttd: its sample configuration, 3.1.1 listener only, for more connections. No tracing subscriber is installed,
+//!   which spares it the spans that its own binary opens for every event: it runs a little faster here than there.
+//! - RMQTT: see `benches/rmqtt`, its own package, which is built when it is first asked for.
 
 use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 
 use crate::daemon::{self, Daemon};
 
@@ -24,6 +26,7 @@ pub(crate) enum Broker {
     Dockgate,
     Mosquitto,
     Rumqttd,
+    Rmqtt,
     /// One that somebody else runs.
     External {
         name: String,
@@ -36,7 +39,7 @@ pub(crate) enum Broker {
 impl Broker {
     /// The brokers that the bench starts itself.
     pub(crate) fn local() -> Vec<Self> {
-        vec![Self::Dockgate, Self::Mosquitto, Self::Rumqttd]
+        vec![Self::Dockgate, Self::Mosquitto, Self::Rumqttd, Self::Rmqtt]
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -44,6 +47,7 @@ impl Broker {
             Self::Dockgate => "dockgate",
             Self::Mosquitto => "mosquitto",
             Self::Rumqttd => "rumqttd",
+            Self::Rmqtt => "rmqtt",
             Self::External { name, .. } => name,
         }
     }
@@ -77,6 +81,11 @@ impl Broker {
             Self::Rumqttd => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["--host-rumqttd", &port.to_string()]);
+                command
+            }
+            Self::Rmqtt => {
+                let mut command = Command::new(rmqtt()?);
+                command.arg(port.to_string());
                 command
             }
         };
@@ -115,6 +124,31 @@ fn mosquitto(port: u16, directory: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// RMQTT's program, built by the first call of a process: cargo knows whether there is anything to build.
+fn rmqtt() -> anyhow::Result<&'static Path> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match PROGRAM.get_or_init(|| build_rmqtt().map_err(|error| format!("{error:#}"))) {
+        Ok(program) => Ok(program),
+        Err(error) => Err(anyhow!("{error}; leave it out with --only")),
+    }
+}
+
+fn build_rmqtt() -> anyhow::Result<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("rmqtt");
+    let program = target.join("release/rmqtt-host");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rmqtt/Cargo.toml");
+    if !program.exists() {
+        eprintln!("building RMQTT into {}, which takes minutes the first time", target.display());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--locked", "--quiet", "--manifest-path"]).arg(manifest);
+    build.arg("--target-dir").arg(&target).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = build.status().with_context(|| format!("cannot start {build:?}"))?;
+    ensure!(status.success(), "RMQTT cannot be built: {build:?} ended with {status}");
+    Ok(program)
+}
+
 /// A broker while it is measured; a process of ours ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -149,7 +183,7 @@ pub(crate) fn host_rumqttd(port: u16) -> anyhow::Result<()> {
     };
     let configuration = rumqttd::Config {
         router: rumqttd::RouterConfig {
-            max_connections: 10_010,
+            max_connections: 20_000, // the sample's 10,010 have no place for 10,000 docks and the bench's other clients
             max_outgoing_packet_count: 200,
             max_segment_size: 104_857_600,
             max_segment_count: 10,

@@ -35,7 +35,7 @@ struct Options {
     /// Which scenarios, by the names of `dockgate bench`
     #[arg(long, value_delimiter = ',', default_values = ["fanin", "fanout", "fanoutw", "pairs"])]
     scenario: Vec<Scenario>,
-    /// Which brokers, by name [default: all that the bench starts, and every --broker]
+    /// Which brokers, by name [default: dockgate, mosquitto, rumqttd, rmqtt and every --broker]
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One more broker, which already runs: NAME=HOST:PORT[:PID]

@@ -376,13 +376,8 @@ mod tests {
 
     fn subscribe(route: &Route, key: u64, filter: &str) -> Arc<Reader> {
         let reader = Arc::new(Reader { key, got: Mutex::default() });
-        let options = Options {
-            qos: QoS::AtMostOnce,
-            no_local: false,
-            retain_as_published: false,
-            id: None,
-            partial: false,
-        };
+        let options =
+            Options { qos: QoS::AtMostOnce, no_local: false, retain_as_published: false, id: None, partial: false };
         let subscriber: Arc<dyn Subscriber> = reader.clone();
         route.subscribe(filter, &subscriber, options, false);
         reader
