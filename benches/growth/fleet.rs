@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use dockgate::bench::process;
 use dockgate::sim::fleet::{self, Settings, Version};
 use serde_json::Value;
 
@@ -11,8 +12,6 @@ use crate::brokers::{Broker, Running};
 use crate::client::Client;
 use crate::crowd::{Coming, Crowd, backend_filters};
 use crate::figures::Measured;
-use dockgate::bench::process;
-
 use crate::{Times, bounded};
 
 /// Connected first and not counted, so that threads, pools and tables which every broker allocates once are there.

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use dockgate::bench::process;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::Times;
 use crate::client::Client;
 use crate::figures::Measured;
 use crate::packet::{self, Message, PUBLISH, Version};
-use crate::{Times, process};
 
 /// Messages that are on their way at most: enough that nobody waits for the network.
 const WINDOW: u64 = 5_000;

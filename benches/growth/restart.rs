@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use dockgate::bench::process;
 use tempfile::TempDir;
 
+use crate::bounded;
 use crate::brokers::Broker;
 use crate::client::Client;
 use crate::crowd::{Coming, Crowd};
 use crate::daemon::{self, Daemon, free_port};
 use crate::figures::Measured;
-use crate::{bounded, process};
 
 const AT_A_TIME: usize = 100;
 /// How long a broker may take to write down what it has, and end.

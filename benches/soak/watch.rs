@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use dockgate::bench::process;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use crate::churn::{Pace, World, churn};
@@ -12,7 +13,6 @@ use crate::client::Client;
 use crate::packet::{self, Message, Version};
 use crate::report::{Report, Sample};
 use crate::subject::{Live, Subject};
-use dockgate::bench::process;
 
 /// How long a broker may take to forget the last sessions: their longest expiry, and some seconds.
 const FORGETTING: Duration = Duration::from_secs(25);
