@@ -15,7 +15,10 @@
 //! Linux only: CPU time and memory are read from `/proc`.
 
 mod brokers;
+mod chart;
 mod daemon;
+#[path = "../plot/mod.rs"]
+mod plot;
 mod table;
 
 use std::path::PathBuf;
@@ -74,6 +77,9 @@ struct Options {
     /// Write every run to this file as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Draw what was delivered and what it cost into this folder
+    #[arg(long)]
+    svg: Option<PathBuf>,
     /// Be rumqttd on this port: how the bench starts it as a process of its own
     #[arg(long, hide = true)]
     host_rumqttd: Option<u16>,
@@ -121,6 +127,9 @@ fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(folder) = &options.svg {
+        chart::draw(&report, folder)?;
     }
     if report.runs.is_empty() {
         bail!("no broker answered");

@@ -1,6 +1,8 @@
 //! QoS 0, 1 and 2 from publisher to subscriber.
 
-use crate::common::{Answer, Broker, Connect, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V311, VERSIONS, Wire, ack};
+use crate::common::{
+    Answer, Broker, Connect, PINGREQ, Puback, Pubcomp, Publish, Pubrec, Pubrel, V5, V311, VERSIONS, Wire, ack,
+};
 
 #[test]
 fn every_version_reaches_every_version_at_every_qos() {
@@ -233,4 +235,15 @@ fn a_hundred_subscribers_each_get_every_message() {
             }
         }
     }
+}
+
+#[test]
+fn who_never_stops_speaking_is_told_something_meanwhile() {
+    const PINGS: usize = 60_000;
+    let broker = Broker::start(|_| {});
+    let mut wire = Wire::subscriber(broker.mqtt, "talker", &[("own", 0)]);
+    let bytes = [Publish::new("own", "x").bytes(V311), PINGREQ.repeat(PINGS)].concat();
+    wire.send(&bytes);
+    let before = (0..PINGS).take_while(|_| wire.next() == Answer::Pingresp).count();
+    assert!(before < PINGS / 4, "{before} answers before the message that came first");
 }

@@ -245,6 +245,11 @@ where
                     }
                     Err(error) => return End::Io(error),
                 },
+                // Before reading: who always has something to say is told something all the same.
+                () = woken.as_mut() => {
+                    woken.set(link.wake.notified());
+                    fetch = true;
+                }
                 read = self.read.read_buf(&mut self.input), if readable => match read {
                     Ok(0) => return End::Closed,
                     Ok(bytes) => {
@@ -261,10 +266,6 @@ where
                 }
                 // Others first.
                 () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
-                () = woken.as_mut() => {
-                    woken.set(link.wake.notified());
-                    fetch = true;
-                }
                 () = timer.as_mut() => {
                     if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
