@@ -1,7 +1,7 @@
 //! Wildcard subscribers, and the tasks that take messages from the lanes to them.
 
 use super::core::{Lane, LaneEnd};
-use super::{Options, Subscriber, Target, Via};
+use super::{Options, RUN, Subscriber, Target, Via};
 use crate::message::{Message, NEVER, Parts, QoS};
 use crate::tree::TopicTree;
 use ahash::AHashMap;
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 const PROBE: u64 = u64::MAX;
 /// Topics of which the subscribers are remembered; a fleet of 1,000 docks publishes to about as many.
 const REMEMBERED_TOPICS: usize = 8192;
+/// Deliveries after which a lane's task lets others run: about a millisecond.
+const SLICE: usize = 8192;
 /// What is remembered of a topic: the generation that it holds for, and its subscribers.
 type Remembered = (u64, Option<Arc<Matches>>);
 
@@ -149,25 +151,30 @@ pub(super) fn probe(number: u64) -> Message {
     })
 }
 
-/// Hands the messages that come out of a lane to the wildcard subscribers, until the routing core ends. Waits for nobody.
+/// Hands the messages that come out of a lane to the wildcard subscribers, until the routing core ends. Waits for nobody, but
+/// lets the connections of those subscribers have their turn: one that takes nothing for a while is taken for dead.
 pub(super) async fn deliver(lanes: Arc<[Lane]>, index: usize, mut end: LaneEnd, wildcards: Arc<Wildcards>) {
-    let mut received = Vec::new();
+    let (mut received, mut deliveries) = (Vec::new(), 0);
     while lanes[index].receive(&mut end, &mut received).await.is_ok() {
-        for run in received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes()) {
+        for run in received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes()).flat_map(|run| run.chunks(RUN)) {
             let message = &run[0];
             if message.publisher() == PROBE {
                 let number = run[run.len() - 1].payload().try_into().map_or(0, u64::from_be_bytes);
                 wildcards.probes.write().insert(index, number);
                 continue;
             }
-            for Match { subscriber, options } in wildcards.matches(message.topic()).iter().flat_map(|m| &m.others) {
+            let matches = wildcards.matches(message.topic());
+            for Match { subscriber, options } in matches.iter().flat_map(|matches| &matches.others) {
                 // That it is behind is seen by those who publish to it next.
                 let _delivered = subscriber.deliver(run, options, Via::Wildcard);
+                deliveries += run.len();
+            }
+            if deliveries >= SLICE {
+                deliveries = 0;
+                tokio::task::yield_now().await;
             }
         }
         lanes[index].note_delivered(&mut received);
-        // Else it would keep the worker as long as messages come.
-        tokio::task::consume_budget().await;
     }
     tracing::error!(lane = index, "the routing core has ended: wildcard subscribers get nothing any more");
 }
