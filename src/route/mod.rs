@@ -414,6 +414,32 @@ mod tests {
         assert!(many.iter().all(|reader| *reader.got.lock() == [2]));
     }
 
+    /// Else those who are delivered to could not take it, and would be taken for dead.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn fanning_out_lets_others_run() {
+        const MESSAGES: usize = 20_000;
+        let route = Route::start(1).unwrap();
+        let many: Vec<_> = (2..2 + WIDE as u64).map(|key| subscribe(&route, key, "many/#")).collect();
+        let first = many[0].clone();
+        let other = tokio::spawn(async move {
+            let (mut before, mut most) = (0, 0);
+            while before < MESSAGES {
+                let now = first.got.lock().len();
+                most = most.max(now - before);
+                before = now;
+                tokio::task::yield_now().await;
+            }
+            most
+        });
+        let mut batch = route.batch(7);
+        for number in 0..MESSAGES as u32 {
+            publish(&route, "many/1", number, &mut batch);
+        }
+        assert!(route.send(&mut batch).is_none());
+        let most = other.await.unwrap() * WIDE;
+        assert!(most <= 4 * wildcard::SLICE, "{most} deliveries while others waited");
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_one_publisher_sends_keeps_its_order_whichever_way_it_goes() {
         const MESSAGES: u32 = 20_000;

@@ -16,7 +16,7 @@ const PROBE: u64 = u64::MAX;
 /// Topics of which the subscribers are remembered; a fleet of 1,000 docks publishes to about as many.
 const REMEMBERED_TOPICS: usize = 8192;
 /// Deliveries after which a lane's task lets others run: about a millisecond.
-const SLICE: usize = 8192;
+pub(super) const SLICE: usize = 8192;
 /// What is remembered of a topic: the generation that it holds for, and its subscribers.
 type Remembered = (u64, Option<Arc<Matches>>);
 
