@@ -30,6 +30,9 @@ use wildcard::{Match, Matches, Wildcards};
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
 const RUN: usize = 16;
 
+/// Deliveries after which a task lets others run: about a millisecond.
+const SLICE: usize = 8192;
+
 /// Wildcard subscribers of a topic from which on the routing core fans out to them.
 pub const WIDE: usize = 64;
 
@@ -126,6 +129,8 @@ pub struct Batch {
     unsent: Vec<Message>,
     /// When so many messages of the lane are delivered, those of this publisher are.
     sent: u64,
+    /// Messages delivered, each as often as there are subscribers, since the batch was last sent.
+    deliveries: usize,
     /// What came of all that has been delivered.
     delivered: Delivered,
 }
@@ -135,6 +140,12 @@ impl Batch {
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         self.delivered.pressure.is_some()
+    }
+
+    /// Whether so much has been delivered that others should have their turn before more is published.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.deliveries >= SLICE
     }
 
     /// What is published must not be acknowledged before this.
@@ -243,6 +254,7 @@ impl Route {
             lane,
             unsent: Vec::new(),
             sent: self.lanes[lane].sent(),
+            deliveries: 0,
             delivered: Delivered::default(),
         }
     }
@@ -278,12 +290,14 @@ impl Route {
             let via = if target.overlapped { Via::ExactAndWildcard } else { Via::Exact };
             let delivered = target.subscriber.deliver(&batch.run, &[target.options], via);
             batch.note(delivered);
+            batch.deliveries += batch.run.len();
         }
         if let Some(matches) = batch.matches.take() {
             let others = if batch.by_lane { &[][..] } else { &matches.others };
             for Match { subscriber, options } in matches.direct.iter().chain(others) {
                 let delivered = subscriber.deliver(&batch.run, options, Via::Wildcard);
                 batch.note(delivered);
+                batch.deliveries += batch.run.len();
             }
             if batch.by_lane {
                 batch.unsent.append(&mut batch.run);
@@ -295,6 +309,7 @@ impl Route {
     /// Sends what `batch` holds. If something has to be waited for first, says what: wait, and send again.
     pub fn send(&self, batch: &mut Batch) -> Option<Wait> {
         self.deliver(batch);
+        batch.deliveries = 0;
         if !batch.unsent.is_empty() {
             match self.lanes[batch.lane].try_send(&mut batch.unsent) {
                 Ok(sent) => batch.sent = sent,
@@ -437,7 +452,7 @@ mod tests {
         }
         assert!(route.send(&mut batch).is_none());
         let most = other.await.unwrap() * WIDE;
-        assert!(most <= 4 * wildcard::SLICE, "{most} deliveries while others waited");
+        assert!(most <= 4 * SLICE, "{most} deliveries while others waited");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Wildcard subscribers, and the tasks that take messages from the lanes to them.
 
 use super::core::{Lane, LaneEnd};
-use super::{Options, RUN, Subscriber, Target, Via};
+use super::{Options, RUN, SLICE, Subscriber, Target, Via};
 use crate::message::{Message, NEVER, Parts, QoS};
 use crate::tree::TopicTree;
 use ahash::AHashMap;
@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 const PROBE: u64 = u64::MAX;
 /// Topics of which the subscribers are remembered; a fleet of 1,000 docks publishes to about as many.
 const REMEMBERED_TOPICS: usize = 8192;
-/// Deliveries after which a lane's task lets others run: about a millisecond.
-pub(super) const SLICE: usize = 8192;
 /// What is remembered of a topic: the generation that it holds for, and its subscribers.
 type Remembered = (u64, Option<Arc<Matches>>);
 

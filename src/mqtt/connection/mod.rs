@@ -227,6 +227,7 @@ where
                 }
             }
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
+            let goes_on = is_free && parse && self.takes_more();
             let readable = is_free && !parse && self.takes_more();
             let writable = !self.output.is_empty();
             if readable {
@@ -265,7 +266,7 @@ where
                     fetch = true;
                 }
                 // Others first.
-                () = tokio::task::yield_now(), if self.subscribing.is_some() => {}
+                () = tokio::task::yield_now(), if self.subscribing.is_some() || goes_on => {}
                 () = timer.as_mut() => {
                     if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
@@ -317,7 +318,10 @@ where
                 Ok(None) => break Ok(()),
                 Err(fault) => break Err(End::Fault(fault)),
             };
-            let waits = self.batch.is_pressed() || self.subscribing.is_some() || self.paused_until.is_some();
+            let waits = self.batch.is_pressed()
+                || self.batch.is_long()
+                || self.subscribing.is_some()
+                || self.paused_until.is_some();
             if waits || !self.takes_more() {
                 left = true;
                 break Ok(());
