@@ -179,7 +179,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(());
     }
     rlimit::increase_nofile_limit(u64::MAX).context("the limit on open files cannot be raised")?;
-    let brokers = chosen_brokers(options)?;
+    let brokers = Broker::chosen(&options.only, &options.broker)?;
     let curves = if options.curve.is_empty() { &Curve::ALL[..] } else { &options.curve };
     let (rounds, times) = if options.quick { (1, Times::QUICK) } else { (options.rounds, Times::FULL) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -241,17 +241,4 @@ fn measure(
 /// Gives up after [`PATIENCE`].
 async fn bounded<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::time::timeout(PATIENCE, work).await.with_context(|| format!("given up after {PATIENCE:?}"))?
-}
-
-fn chosen_brokers(options: &Options) -> anyhow::Result<Vec<Broker>> {
-    let mut brokers = Broker::local();
-    brokers.extend(options.broker.iter().cloned());
-    if options.only.is_empty() {
-        return Ok(brokers);
-    }
-    let named = |name: &String| {
-        let found = brokers.iter().find(|broker| broker.name() == name);
-        found.cloned().with_context(|| format!("--only: no broker is called `{name}`"))
-    };
-    options.only.iter().map(named).collect()
 }

@@ -113,14 +113,12 @@ impl World {
         self.retained.lock().push_back((until, topic));
     }
 
-    /// A topic whose retained message has been there long enough; whoever asks has to clear it.
-    pub(crate) fn stale_retained(&self) -> Option<String> {
+    /// The topics whose retained messages have been there long enough; whoever asks has to clear them.
+    pub(crate) fn stale_retained(&self) -> Vec<String> {
         let mut retained = self.retained.lock();
-        let (until, _) = retained.front()?;
-        if *until > Instant::now() {
-            return None;
-        }
-        retained.pop_front().map(|(_, topic)| topic)
+        let now = Instant::now();
+        let stale = retained.partition_point(|(until, _)| *until <= now);
+        retained.drain(..stale).map(|(_, topic)| topic).collect()
     }
 
     /// All topics with a retained message.

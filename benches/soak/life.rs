@@ -155,9 +155,6 @@ impl Life {
         if self.rng.u32(..CHANGE_OF_MIND) == 0 {
             self.change_a_filter(client).await?;
         }
-        if let Some(topic) = world.stale_retained() {
-            self.publish(client, world, &topic, true, 0).await?;
-        }
         let number = world.number();
         let length = self.rng.usize(16..=LARGEST_PAYLOAD);
         match self.rng.u8(..10) {

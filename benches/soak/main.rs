@@ -115,12 +115,16 @@ fn run(options: &Options) -> anyhow::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("the limit on open files cannot be raised")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if options.sessions {
-        return runtime.block_on(sessions::measure(&chosen(options)?, options.quick, options.svg.as_deref()));
+        return runtime.block_on(sessions::measure(
+            &Broker::chosen(&options.only, &options.broker)?,
+            options.quick,
+            options.svg.as_deref(),
+        ));
     }
     let broker = match &options.only[..] {
         [] => Broker::Dockgate,
         _ => {
-            let mut brokers = chosen(options)?;
+            let mut brokers = Broker::chosen(&options.only, &options.broker)?;
             ensure!(brokers.len() == 1, "--only: one broker at a time is watched");
             brokers.remove(0)
         }
@@ -147,18 +151,4 @@ fn run(options: &Options) -> anyhow::Result<()> {
     println!("{}", report.text());
     ensure!(report.faults.is_empty(), "{} fault(s)", report.faults.len());
     Ok(())
-}
-
-/// The named brokers, or all.
-fn chosen(options: &Options) -> anyhow::Result<Vec<Broker>> {
-    let mut brokers = Broker::local();
-    brokers.extend(options.broker.iter().cloned());
-    if options.only.is_empty() {
-        return Ok(brokers);
-    }
-    let named = |name: &String| {
-        let found = brokers.iter().find(|broker| broker.name() == name);
-        found.cloned().with_context(|| format!("--only: no broker is called `{name}`"))
-    };
-    options.only.iter().map(named).collect()
 }

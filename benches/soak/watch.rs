@@ -38,6 +38,8 @@ impl Watch {
         let end = start + self.time;
         let before = subject.live()?;
         let mut report = Report::new(self.pace, self.every);
+        // Not one of the population: who breaks off may take with it what it said last.
+        let mut cleaner = Client::open_clean(world.address, "soak-cleaner", 64).await?;
         let population = tokio::spawn(churn(Arc::clone(&world), self.pace, end));
         let mut tick = time::interval(self.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,6 +52,7 @@ impl Watch {
                 self.write(&report)?;
                 bail!("the broker {how}");
             }
+            clear(&mut cleaner, world.stale_retained()).await?;
             report.samples.push(self.sample(&subject, &world, start)?);
             report.done = world.done();
             report.faults = world.faults();
@@ -68,7 +71,9 @@ impl Watch {
         }
         report.done = world.done();
         report.faults = world.faults();
-        clear_retained(&world).await?;
+        clear(&mut cleaner, world.all_retained()).await?;
+        cleaner.send(&packet::DISCONNECT).await?;
+        drop(cleaner);
         if let Some(before) = before {
             let left = wait_until_forgotten(&subject, before).await?;
             report.left = Some(left);
@@ -103,13 +108,12 @@ impl Watch {
     }
 }
 
-async fn clear_retained(world: &World) -> anyhow::Result<()> {
-    let mut cleaner = Client::open_clean(world.address, "soak-cleaner", 64).await?;
-    for topic in world.all_retained() {
+/// Removes the retained messages of these topics.
+async fn clear(cleaner: &mut Client, topics: Vec<String>) -> anyhow::Result<()> {
+    for topic in topics {
         let nothing = Message { topic: &topic, payload: &[], qos: 0, retain: true };
         cleaner.send(&packet::publish(Version::V311, 0, &nothing)).await?;
     }
-    cleaner.send(&packet::DISCONNECT).await?;
     Ok(())
 }
 

@@ -42,6 +42,26 @@ impl Broker {
         vec![Self::Dockgate, Self::Mosquitto, Self::Rumqttd, Self::Rmqtt]
     }
 
+    /// Those of [`Broker::local`] and of `others` that are named, or all if none is.
+    ///
+    /// # Errors
+    /// A name that none of them has.
+    pub(crate) fn chosen(names: &[String], others: &[Self]) -> anyhow::Result<Vec<Self>> {
+        let mut brokers = Self::local();
+        brokers.extend(others.iter().cloned());
+        if names.is_empty() {
+            return Ok(brokers);
+        }
+        let named = |name: &String| {
+            let found = brokers.iter().find(|broker| broker.name() == name);
+            found.cloned().with_context(|| {
+                let known: Vec<&str> = brokers.iter().map(Self::name).collect();
+                format!("--only: `{name}` is not one of {}", known.join(", "))
+            })
+        };
+        names.iter().map(named).collect()
+    }
+
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Dockgate => "dockgate",

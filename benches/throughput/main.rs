@@ -107,7 +107,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         println!("nothing measured: run it with `cargo bench --bench throughput`");
         return Ok(());
     }
-    let brokers = chosen_brokers(options)?;
+    let brokers = Broker::chosen(&options.only, &options.broker)?;
     let cases = matrix(options).cases(&options.scenario);
     let rounds = if options.quick { 1 } else { usize::from(options.rounds) };
     let plan = plan(options);
@@ -167,19 +167,6 @@ fn tell(step: Step<'_>) {
             eprintln!("round {}  {}  {}: {}", failure.round, failure.case, failure.target, failure.error);
         }
     }
-}
-
-fn chosen_brokers(options: &Options) -> anyhow::Result<Vec<Broker>> {
-    let mut brokers = Broker::local();
-    brokers.extend(options.broker.iter().cloned());
-    if options.only.is_empty() {
-        return Ok(brokers);
-    }
-    let named = |name: &String| {
-        let found = brokers.iter().find(|broker| broker.name() == name);
-        found.cloned().with_context(|| format!("--only: no broker is called `{name}`"))
-    };
-    options.only.iter().map(named).collect()
 }
 
 fn matrix(options: &Options) -> Matrix {

@@ -227,8 +227,8 @@ where
                 }
             }
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
-            let goes_on = is_free && parse && self.takes_more();
-            let readable = is_free && !parse && self.takes_more();
+            let takes_more = is_free && self.takes_more();
+            let (goes_on, readable) = (takes_more && parse, takes_more && !parse);
             let writable = !self.output.is_empty();
             if readable {
                 self.input.reserve(self.next_read);
