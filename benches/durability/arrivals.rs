@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use parking_lot::Mutex;
-use tokio::io::AsyncWriteExt;
 
+use crate::client::Client;
+use crate::client::packet::{self, PUBACK};
 use crate::fleet;
 use crate::message;
-use crate::wire::{Client, PUBACK};
 
 /// A subscriber that gets nothing for so long gets nothing more; what is missing then is lost.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
@@ -77,14 +77,14 @@ impl Arrivals {
                     let first = !std::mem::replace(&mut seen[number], true);
                     mine += u64::from(first);
                     repeated += u64::from(!first);
-                    acknowledgements.extend_from_slice(&[PUBACK, 2, identifier[0], identifier[1]]);
+                    acknowledgements.extend_from_slice(&packet::acknowledgement(PUBACK, identifier));
                 }
             }
             if !acknowledgements.is_empty() {
                 self.distinct.fetch_add(mine - before, Relaxed);
                 self.repeated.fetch_add(repeated, Relaxed);
                 self.last.fetch_max(self.origin.elapsed().as_nanos() as u64, Relaxed);
-                client.stream.write_all(&acknowledgements).await?;
+                client.send(&acknowledgements).await?;
                 acknowledgements.clear();
             }
             if mine >= enough {

@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::arrivals::Arrivals;
-use crate::wire::{Client, packet};
+use crate::client::Client;
+use crate::client::packet::{Connect, DISCONNECT};
 
 /// Subscribers that come or go at the same time.
 const CONCURRENT: usize = 100;
 /// All must have subscribed within this.
 const DEADLINE: Duration = Duration::from_secs(300);
 const READ_BUFFER: usize = 32 * 1024;
-/// First byte of a DISCONNECT.
-const DISCONNECT: u8 = 0xe0;
 
 /// The topic of a session. All have one length.
 pub(crate) fn topic(session: usize) -> String {
@@ -41,9 +39,14 @@ pub(crate) async fn join_and_leave(mqtt: SocketAddr, sessions: usize) -> anyhow:
 }
 
 async fn subscriber(mqtt: SocketAddr, session: usize, clean: bool) -> anyhow::Result<Client> {
-    let (mut client, _) = Client::open(mqtt, &client_id(session), clean, READ_BUFFER).await?;
+    let (mut client, _) = open(mqtt, session, clean).await?;
     client.subscribe(&[topic(session)], 1).await?;
     Ok(client)
+}
+
+/// Whether the broker had the session comes with its client.
+async fn open(mqtt: SocketAddr, session: usize, clean: bool) -> anyhow::Result<(Client, bool)> {
+    Client::open(mqtt, &Connect::plain(&client_id(session), clean), READ_BUFFER).await
 }
 
 /// What became of sessions whose clients came back.
@@ -67,7 +70,7 @@ pub(crate) async fn come_back(
     let returns = each(sent.len(), move |session| {
         let (sent, arrivals) = (Arc::clone(&sent), Arc::clone(&arrivals));
         async move {
-            let (mut client, known) = Client::open(mqtt, &client_id(session), false, READ_BUFFER).await?;
+            let (mut client, known) = open(mqtt, session, false).await?;
             let back = start.elapsed();
             if known {
                 arrivals.receive(&mut client, session, sent[session]).await?;
@@ -85,7 +88,7 @@ pub(crate) async fn come_back(
 
 /// Takes leave and waits until the broker has noticed.
 pub(crate) async fn leave(mut client: Client) -> anyhow::Result<()> {
-    client.stream.write_all(&packet(DISCONNECT, &[])).await?;
+    client.send(&DISCONNECT).await?;
     let gone = async {
         while client.reader.fill(&client.stream).await.is_ok() {
             while let Ok(Some(_)) = client.reader.next() {}

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
+use crate::client::Client;
 use crate::contestant::{Contestant, Ending, data};
 use crate::daemon::{Daemon, free_port};
-use crate::wire::Client;
 use crate::{disk, process};
 
 /// How long a broker may take to end, or to take a CONNECT after its start.
@@ -76,7 +76,7 @@ impl Host {
             if let Some(how) = self.ended() {
                 bail!("{how} when it was started again");
             }
-            let probe = Client::connect(self.mqtt, "probe", 64);
+            let probe = Client::open_clean(self.mqtt, "probe", 64);
             if let Ok(Ok(_)) = tokio::time::timeout(DEADLINE, probe).await {
                 return Ok(start.elapsed());
             }

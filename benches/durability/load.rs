@@ -6,13 +6,13 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use crate::arrivals::Arrivals;
+use crate::client::Client;
 use crate::closed::{self, Amount};
 use crate::figures::{Figure, Measured};
 use crate::host::{Host, Used};
 use crate::publishing::{self, Published};
 use crate::scenario::{Scale, Shape, Subscribers};
 use crate::spread::ratio;
-use crate::wire::Client;
 use crate::{disk, fleet, paced, process};
 
 /// Runs one shape of publishing.

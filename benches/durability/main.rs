@@ -23,6 +23,9 @@
 
 mod arrivals;
 mod backlog;
+#[allow(dead_code, reason = "these clients say little")]
+#[path = "../client/mod.rs"]
+mod client;
 mod closed;
 mod contestant;
 #[path = "../throughput/daemon.rs"]
@@ -37,7 +40,6 @@ mod paced;
 mod publishing;
 mod report;
 mod scenario;
-mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 
-use crate::wire::{PUBLISH, Packet, packet, push_text};
+use crate::client::packet::{self, Message, PUBLISH, Packet, Version};
 
 /// The number stands at the payload's beginning.
 pub(crate) const SMALLEST_PAYLOAD: usize = 8;
@@ -17,13 +17,10 @@ pub(crate) struct Numbered {
 
 impl Numbered {
     pub(crate) fn new(topic: &str, payload_bytes: usize) -> Self {
-        let mut body = Vec::new();
-        push_text(&mut body, topic);
-        let identifier = body.len();
-        body.extend_from_slice(&[0, 0]);
-        body.resize(body.len() + payload_bytes.max(SMALLEST_PAYLOAD), b'x');
-        let bytes = packet(PUBLISH | 1 << 1, &body);
-        let identifier = identifier + bytes.len() - body.len();
+        let payload = vec![b'x'; payload_bytes.max(SMALLEST_PAYLOAD)];
+        let message = Message { topic, payload: &payload, qos: 1, retain: false };
+        let bytes = packet::publish(Version::V311, 0, &message);
+        let identifier = bytes.len() - payload.len() - 2;
         Self { bytes, identifier, next: 0 }
     }
 
@@ -45,7 +42,7 @@ impl Numbered {
 /// The packet identifier and the number of a message that a subscriber to `topic` got.
 pub(crate) fn read(packet: Packet<'_>, topic: &str, payload_bytes: usize) -> anyhow::Result<([u8; 2], u64)> {
     let length = 2 + topic.len() + 2 + payload_bytes.max(SMALLEST_PAYLOAD);
-    if !packet.is_publish() || packet.qos() != 1 || packet.body.len() != length {
+    if packet.kind() != PUBLISH || packet.qos() != 1 || packet.body.len() != length {
         bail!("got a packet of type {:#04x} and {} bytes, not a message", packet.first, packet.body.len());
     }
     if packet.body[2..2 + topic.len()] != *topic.as_bytes() {

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::client::Client;
 use crate::message::Numbered;
 use crate::publishing::{Published, Publisher, acknowledged, histogram, note};
-use crate::wire::Client;
 
 /// Publishes so many messages a second in all, from the publishers in turn. Each has one session.
 ///
@@ -27,7 +27,7 @@ pub(crate) async fn publish(publishers: Vec<Publisher>, rate: u32, time: Duratio
     // The clock's thread writes, this one reads.
     let mut outputs = Vec::new();
     let mut inputs = Vec::new();
-    for Publisher { client: Client { stream, reader }, mut messages } in publishers {
+    for Publisher { client: Client { stream, reader, .. }, mut messages } in publishers {
         let stream = Arc::new(stream);
         let (_, numbered) = messages.pop().context("a publisher without a session")?;
         outputs.push((Arc::clone(&stream), numbered));

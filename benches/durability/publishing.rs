@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 
+use crate::client::packet::PUBACK;
+use crate::client::{Client, Reader};
 use crate::fleet;
 use crate::message::Numbered;
-use crate::wire::{Client, PUBACK, PacketReader};
 
 /// A broker that acknowledges nothing for so long has lost what it was sent.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +35,7 @@ pub(crate) async fn connect(
 ) -> anyhow::Result<Vec<Publisher>> {
     let mut all = Vec::new();
     for number in 0..publishers {
-        let client = Client::connect(mqtt, &format!("publisher-{number:06}"), READ_BUFFER).await?;
+        let client = Client::open_clean(mqtt, &format!("publisher-{number:06}"), READ_BUFFER).await?;
         let sessions = (number..sessions).step_by(publishers);
         let messages = sessions.map(|session| (session, Numbered::new(&fleet::topic(session), payload_bytes)));
         all.push(Publisher { client, messages: messages.collect() });
@@ -84,7 +85,7 @@ pub(crate) fn note(latencies: &mut Histogram<u64>, latency: Duration) {
 /// Waits for PUBACKs and hands over the packet identifier of each.
 pub(crate) async fn acknowledged(
     stream: &TcpStream,
-    reader: &mut PacketReader,
+    reader: &mut Reader,
     mut each: impl FnMut(u16),
 ) -> anyhow::Result<()> {
     let filled = tokio::time::timeout(PATIENCE, reader.fill(stream)).await;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
-use crate::packet::{Connect, Version};
+use crate::client::packet::Connect;
 
 /// Silent clients receive nothing after their SUBACK.
 const READ_BUFFER: usize = 64;
@@ -123,8 +123,7 @@ async fn one(
     begun: Instant,
 ) -> anyhow::Result<(Client, Duration, bool)> {
     let serial = serial(number);
-    let who = Connect { client_id: &serial, version: Version::V311, clean: !kept, expiry: 0, will: None };
-    let (mut client, known) = Client::open(address, &who, READ_BUFFER).await?;
+    let (mut client, known) = Client::open(address, &Connect::plain(&serial, !kept), READ_BUFFER).await?;
     let connected = begun.elapsed();
     if !known {
         client.subscribe(&filters(&serial), 1).await?;

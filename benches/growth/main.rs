@@ -20,16 +20,14 @@ mod breadth;
 #[path = "../throughput/brokers.rs"]
 mod brokers;
 mod charts;
-#[path = "../soak/client.rs"]
+#[allow(dead_code, reason = "these clients say little")]
+#[path = "../client/mod.rs"]
 mod client;
 mod crowd;
 #[path = "../throughput/daemon.rs"]
 mod daemon;
 mod figures;
 mod fleet;
-#[allow(dead_code, reason = "these clients say little")]
-#[path = "../soak/packet.rs"]
-mod packet;
 #[path = "../plot/mod.rs"]
 mod plot;
 mod pour;

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::Times;
 use crate::client::Client;
+use crate::client::packet::{self, Message, PUBLISH, Version};
 use crate::figures::Measured;
-use crate::packet::{self, Message, PUBLISH, Version};
 
 /// Messages that are on their way at most: enough that nobody waits for the network.
 const WINDOW: u64 = 5_000;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::churn::{Counts, World};
 use crate::client::Client;
-use crate::packet::{
+use crate::client::packet::{
     self, Connect, DISCONNECT, Message, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK, Version,
 };
 

@@ -19,11 +19,11 @@
 #[path = "../throughput/brokers.rs"]
 mod brokers;
 mod churn;
+#[path = "../client/mod.rs"]
 mod client;
 #[path = "../throughput/daemon.rs"]
 mod daemon;
 mod life;
-mod packet;
 #[path = "../plot/mod.rs"]
 mod plot;
 #[allow(dead_code, reason = "memory is looked at in another way")]

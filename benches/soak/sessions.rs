@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::brokers::Broker;
 use crate::client::Client;
-use crate::packet::{self, Connect, DISCONNECT, Message, PUBACK, PUBLISH, Version};
+use crate::client::packet::{self, Connect, DISCONNECT, Message, PUBACK, PUBLISH, Version};
 use crate::plot::{self, Bar, Bars, Group};
 use crate::subject::Subject;
 
@@ -146,8 +146,7 @@ fn topic(session: usize) -> String {
 
 async fn open(subject: &Subject, session: usize) -> anyhow::Result<(Client, bool)> {
     let client_id = &format!("away-{session:03}");
-    let who = Connect { client_id, version: Version::V311, clean: false, expiry: 0, will: None };
-    Client::open(subject.address, &who, 64 * 1024).await
+    Client::open(subject.address, &Connect::plain(client_id, false), 64 * 1024).await
 }
 
 /// Publishes at QoS 1 to every session in turn.

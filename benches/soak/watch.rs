@@ -10,7 +10,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 
 use crate::churn::{Pace, World, churn};
 use crate::client::Client;
-use crate::packet::{self, Message, Version};
+use crate::client::packet::{self, Message, Version};
 use crate::report::{Report, Sample};
 use crate::subject::{Live, Subject};
 

@@ -455,6 +455,21 @@ mod tests {
         assert!(most <= 4 * SLICE, "{most} deliveries while others waited");
     }
 
+    #[tokio::test]
+    async fn a_batch_to_many_is_long_until_it_is_sent() {
+        let route = Route::start(1).unwrap();
+        let _many: Vec<_> = (0..1000).map(|key| subscribe(&route, key, "many")).collect();
+        let mut batch = route.batch(7);
+        let mut published = 0;
+        while !batch.is_long() {
+            publish(&route, "many", published, &mut batch);
+            published += 1;
+        }
+        assert!(published as usize * 1000 <= 2 * SLICE + RUN * 1000, "{published} messages to a thousand each");
+        assert!(route.send(&mut batch).is_none());
+        assert!(!batch.is_long());
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_one_publisher_sends_keeps_its_order_whichever_way_it_goes() {
         const MESSAGES: u32 = 20_000;

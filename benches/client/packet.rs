@@ -1,4 +1,4 @@
-//! What a client says and hears in MQTT 3.1.1 and 5, as bytes. By hand, as in the throughput bench: the generator shares
+//! What a client says and hears in MQTT 3.1.1 and 5, as bytes. By hand, as in `dockgate bench`: the generator shares
 //! the machine with what it measures.
 
 /// The version that a client speaks; its number is the protocol level.
@@ -39,6 +39,13 @@ pub(crate) struct Connect<'a> {
     /// Seconds that its session is kept after it has gone; only MQTT 5 can say it.
     pub(crate) expiry: u32,
     pub(crate) will: Option<Message<'a>>,
+}
+
+impl<'a> Connect<'a> {
+    /// In MQTT 3.1.1, without a will.
+    pub(crate) fn plain(client_id: &'a str, clean: bool) -> Self {
+        Self { client_id, version: Version::V311, clean, expiry: 0, will: None }
+    }
 }
 
 /// What is published, now or as a will.

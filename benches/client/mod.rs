@@ -1,4 +1,6 @@
-//! A connection of the generator, and what it has read but not yet used.
+//! The client of the benches that look at sessions: a connection, and what it has read but not yet used.
+
+pub(crate) mod packet;
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +9,7 @@ use anyhow::{Context, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::packet::{self, CONNACK, Connect, Packet, SUBACK, Version};
+use packet::{CONNACK, Connect, Packet, SUBACK, Version};
 
 /// Left to itself, Linux lets each publisher run megabytes ahead of the broker.
 const SEND_BUFFER: u32 = 64 * 1024;
@@ -49,8 +51,7 @@ impl Client {
 
     /// The same in MQTT 3.1.1, with a session that ends with the connection.
     pub(crate) async fn open_clean(address: SocketAddr, client_id: &str, read_buffer: usize) -> anyhow::Result<Self> {
-        let who = Connect { client_id, version: Version::V311, clean: true, expiry: 0, will: None };
-        Ok(Self::open(address, &who, read_buffer).await?.0)
+        Ok(Self::open(address, &Connect::plain(client_id, true), read_buffer).await?.0)
     }
 
     /// Subscribes and waits until every filter is granted. For a client to which nothing comes yet.
