@@ -28,9 +28,10 @@ impl Client {
         id: String,
         read_buffer: usize,
     ) -> Result<Self, BenchError> {
-        let pipe = Pipe::open(target.address, target.tls()).await;
+        let (address, tls) = (target.address, target.tls());
+        let pipe = Pipe::open(address, tls).await;
         let pipe =
-            pipe.map_err(|source| BenchError::Connect { client: id.clone(), address: target.address, source })?;
+            pipe.map_err(|source| BenchError::Connect { client: id.clone(), address, tls: tls.is_some(), source })?;
         let reader = PacketReader::with_capacity(read_buffer);
         let mut client = Self { id, pipe: Arc::new(pipe), reader, version, receive_maximum: u16::MAX, maximum_qos: 2 };
         let connect = wire::connect(version, &client.id, target.user(), target.password());

@@ -11,12 +11,17 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BenchError {
     /// Nobody listens there, or TLS does not agree.
-    #[error("{client} cannot connect to {address} ({source}): see that the broker runs there and takes this protocol")]
+    #[error("{client} cannot connect to {address} ({source}): {}", match .tls {
+        false => "see that the broker runs there and takes this protocol",
+        true => "see that the broker runs there, takes this protocol, and has a certificate of an authority that --ca names",
+    })]
     Connect {
         /// The client identifier.
         client: String,
         /// The target's address.
         address: SocketAddr,
+        /// Whether the target is one with TLS.
+        tls: bool,
         /// What the system or the TLS session says.
         source: io::Error,
     },
