@@ -25,7 +25,8 @@ Scenarios by the clock, whose latencies count from when a message was due; the l
   fanout-1-1K-1-1K       every message to every subscriber of its topic
   sharedsub-1K-5-1K-1K   one shared subscription to all topics
   conn-10K[-1K]          connections, and connects a second
-  dji-100                docks in flight, with their QoS and payloads (--qos, --protocol: other ones)
+  dji-100                docks in flight, with their QoS and payloads (--qos, --protocol: other ones); latencies count
+                         from the write, and how late that was is told
 At full speed, without latencies:
   fanin                  100 publishers, one subscriber with a wildcard
   fanout, fanoutw        1 publisher, 100 subscribers with its topic or a wildcard

@@ -13,7 +13,7 @@ use super::batch::PublishBatch;
 use super::client::Client;
 use super::crowd::Crowd;
 use super::shape::Shape;
-use super::tally::Tally;
+use super::tally::{SILENCE, Tally};
 use super::{Amount, BenchError, Load, Plan, upload};
 
 /// Publishes until it is enough, and waits until all has arrived or nothing comes any more.
@@ -57,7 +57,11 @@ pub(super) async fn run(crowd: Crowd, load: &Load, plan: &Plan, begin: impl FnOn
     };
     let clients = tokio::select! {
         clients = all_published => clients,
-        () = tally.silence(Duration::ZERO) => Vec::new(),
+        () = tally.silence(Duration::ZERO) => {
+            // The rate is that of the time before.
+            tally.fault(&BenchError::Late { what: "more messages, though more were published,", within: SILENCE });
+            Vec::new()
+        }
     };
     Ok(Done { tally, shape, clients, _receiving: receiving })
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::client::Client;
 use super::receive::Listener;
+use super::seen::Seen;
 use super::shape::Shape;
 use super::target::Target;
 use super::{BenchError, Load};
@@ -37,8 +38,9 @@ impl Crowd {
         let Load { qos, version, .. } = *load;
         let (least, most) = SUBSCRIBER_BUFFER;
         let buffer = (SUBSCRIBER_BUFFERS / shape.subscribers.len().max(1)).clamp(least, most);
+        let group = Arc::new(Seen::default());
         let subscribers = each(shape.subscribers.len(), |number| {
-            let (target, shape) = (target.clone(), Arc::clone(&shape));
+            let (target, shape, group) = (target.clone(), Arc::clone(&shape), Arc::clone(&group));
             let id = format!("bench-{run}-s{number}");
             async move {
                 let mut client = Client::connect(&target, version, id, buffer).await?;
@@ -47,7 +49,10 @@ impl Crowd {
                 client.subscribe(std::slice::from_ref(&subscriber.filter), qos).await?;
                 // All publishers of a run have payloads of one length.
                 let form = &shape.publishers[0].form;
-                Ok(Listener::new(client, qos, (form.bytes.len(), form.mark), subscriber.hears.clone()))
+                let payload = (form.bytes.len(), form.mark);
+                // There is one group at most.
+                let group = subscriber.filter.starts_with("$share/").then_some(group);
+                Ok(Listener::new(client, qos, payload, subscriber.hears.clone(), group))
             }
         });
         let subscribers = subscribers.await?;

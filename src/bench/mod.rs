@@ -44,6 +44,7 @@ mod report;
 mod run;
 mod scenario;
 mod schedule;
+mod seen;
 mod shape;
 pub mod spread;
 mod table;

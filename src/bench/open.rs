@@ -1,6 +1,7 @@
 //! By the clock: each message is sent when it is due, whatever the broker does, and its latency counts from when it was
 //! due, and not from when it could be sent. A broker that stands still delays every message that is due meanwhile, and
-//! each of them is counted (a closed loop would count one: "coordinated omission").
+//! each of them that arrives is counted (a closed loop would count one: "coordinated omission"). What does not arrive is lost,
+//! and in no latency.
 
 use std::io;
 use std::sync::Arc;

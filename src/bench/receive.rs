@@ -9,6 +9,7 @@ use super::BenchError;
 use super::client::Client;
 use super::payload::Mark;
 use super::schedule::Schedule;
+use super::seen::Seen;
 use super::tally::{Tally, nanos};
 use super::wire::{DISCONNECT, DUP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL};
 
@@ -24,6 +25,8 @@ pub(super) struct Listener {
     hears: Range<u32>,
     /// The number of the next message of each of them.
     next: Vec<u32>,
+    /// What has come to its group, if it shares its subscription.
+    group: Option<Arc<Seen>>,
     /// When each message was due, if latencies count.
     pub(super) schedule: Option<Schedule>,
     acknowledgements: Vec<u8>,
@@ -37,9 +40,15 @@ struct Arrived {
 }
 
 impl Listener {
-    pub(super) fn new(client: Client, qos: u8, (payload, mark): (usize, Mark), hears: Range<u32>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        qos: u8,
+        (payload, mark): (usize, Mark),
+        hears: Range<u32>,
+        group: Option<Arc<Seen>>,
+    ) -> Self {
         let next = vec![0; hears.len()];
-        Self { client, qos, payload, mark, hears, next, schedule: None, acknowledgements: Vec::new() }
+        Self { client, qos, payload, mark, hears, next, group, schedule: None, acknowledgements: Vec::new() }
     }
 
     /// Takes messages until the connection ends.
@@ -106,10 +115,14 @@ impl Listener {
             let place = publisher.checked_sub(self.hears.start).and_then(|place| self.next.get_mut(place as usize));
             let next = place.ok_or_else(|| unexpected("a message of somebody else's topic"))?;
             // What comes after a later one is taken for one that comes again: nothing here may be out of order.
-            if sequence < *next || packet.first & DUP != 0 {
+            let is_new = match &self.group {
+                Some(group) => group.is_new(publisher, sequence),
+                None => sequence >= *next,
+            };
+            if !is_new || packet.first & DUP != 0 {
                 arrived.again += 1;
             }
-            if sequence >= *next {
+            if is_new {
                 *next = sequence + 1;
                 arrived.different += 1;
                 if let Some((schedule, latencies)) = &mut latencies

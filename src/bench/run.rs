@@ -41,7 +41,8 @@ pub fn alternate(
     let mut report = Report { settings: plan.clone(), rounds, ..Report::default() };
     for round in 1..=rounds {
         for case in cases {
-            for target in targets {
+            // Another one begins in each round: none always follows the same.
+            for target in targets.iter().cycle().skip((round - 1) % targets.len().max(1)).take(targets.len()) {
                 report.take(case, &target.name, round, measure(target, case, plan), &mut tell);
                 std::thread::sleep(PAUSE);
             }
@@ -137,8 +138,8 @@ async fn run(target: &Target, case: &Case, plan: &Plan) -> Result<Run, BenchErro
             let tally = &done.tally;
             let (broker, generator) = meter.end(tally.elapsed(), None);
             let figures = figures(tally, tally.sent.load(SeqCst), copies);
-            let run = Run::new(target, case, figures, broker, generator, tally.faults());
-            done.leave().await?;
+            let mut run = Run::new(target, case, figures, broker, generator, tally.faults());
+            run.faults.extend(done.leave().await.err().map(|error| error.to_string()));
             Ok(run)
         }
     }

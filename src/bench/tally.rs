@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::BenchError;
 
 /// A run whose subscribers get nothing for so long is over; what is missing then is lost.
-const SILENCE: Duration = Duration::from_secs(3);
+pub(super) const SILENCE: Duration = Duration::from_secs(3);
 /// At most so many faults are told one by one.
 const TOLD: usize = 3;
 /// Latencies from the first to the second, in nanoseconds; what is longer counts as so long.

@@ -1,5 +1,7 @@
 //! The upload that runs on each dock while its progress is the load: it is started by the documented messages, and ended.
 
+use std::time::Duration;
+
 use super::BenchError;
 use super::client::Client;
 use super::payload::PLACE;
@@ -8,6 +10,9 @@ use crate::cloud_api::{
     self, BootIndex, Credentials, Event, FileProgress, Module, Progress, ProgressExt, ProgressFile, ProgressOutput,
     Reply, Request, ResultCode, StartFile, StartParams, StartRequest,
 };
+
+/// A broker that takes longer to acknowledge a message of an upload has lost it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// MQTT 5's "no matching subscribers", which is no refusal.
 const NO_SUBSCRIBERS: u8 = 0x10;
@@ -28,7 +33,8 @@ async fn publish(client: &mut Client, topic: &str, payload: &[u8]) -> Result<(),
     let (mut bytes, identifier, _) = wire::publish(client.version, topic, 1, payload);
     bytes[identifier..identifier + 2].copy_from_slice(&u16::MAX.to_be_bytes());
     client.write(&bytes).await?;
-    let ack = client.expect(PUBACK).await?;
+    let late = |_| BenchError::Late { what: "the PUBACK for a message of an upload", within: PATIENCE };
+    let ack = tokio::time::timeout(PATIENCE, client.expect(PUBACK)).await.map_err(late)??;
     match ack.get(2) {
         None | Some(0 | &NO_SUBSCRIBERS) => Ok(()),
         Some(code) => Err(client.unexpected(format!("PUBACK {code:#04x} for a message of an upload on {topic}"))),

@@ -12,7 +12,7 @@
 //! - links never disconnect, so no slab index is ever reused, no group ever empties, and nothing is woken after its end;
 //! - payloads are never empty, because a [`Message`] has a header: no accidental removal of retained messages;
 //! - a lane takes at most `LANE_BYTES` that have not been delivered at the other end, well below what its log keeps, so the
-//!   log never overruns; publishers wait for room ([`Lane::room`]) by not reading their sockets;
+//!   log never overruns, and at most about `LANE_MESSAGES`; publishers wait for room ([`Lane::room`]) by not reading their sockets;
 //! - at most one event of a lane is in the router's queue of 1,000, so that `LinkTx::publish` never blocks.
 
 use crate::message::Message;
@@ -28,6 +28,8 @@ use tokio::sync::Notify;
 
 /// Bytes in a lane that have not been delivered yet; more wait outside.
 const LANE_BYTES: usize = 4 << 20;
+/// The same in messages: what is in a lane may be delivered to thousands, and who comes last waits for all of that.
+const LANE_MESSAGES: u64 = 2048;
 /// A log drops its oldest segment when it has this many: so `LANE_BYTES` are never dropped unread.
 const SEGMENTS: usize = 6;
 const SEGMENT_BYTES: usize = 1 << 20;
@@ -38,6 +40,13 @@ const RECEIVE: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the routing core (rumqttd's router thread) does not answer")]
 pub struct CoreDown;
+
+/// What a lane must have room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    bytes: usize,
+    messages: u64,
+}
 
 /// One way through the routing core.
 pub struct Lane {
@@ -114,23 +123,26 @@ impl Lane {
     /// are delivered.
     ///
     /// # Errors
-    /// The bytes that it needs, if the lane is too full for them; then nothing is sent.
-    pub fn try_send(&self, messages: &mut Vec<Message>) -> Result<u64, usize> {
-        let bytes = messages.iter().map(Message::size).sum();
-        if !self.reserve(bytes) {
-            return Err(bytes);
+    /// What it needs, if the lane is too full for that; then nothing is sent.
+    pub fn try_send(&self, messages: &mut Vec<Message>) -> Result<u64, Need> {
+        let need = Need { bytes: messages.iter().map(Message::size).sum(), messages: messages.len() as u64 };
+        if !self.reserve(need) {
+            return Err(need);
         }
         Ok(self.push(messages))
     }
 
-    /// Waits until the lane may have room for so many bytes, and for some more, so that not each message is waited for.
-    pub async fn room(&self, bytes: usize) {
+    /// Waits until the lane may have room for that, and for some more, so that not each message is waited for.
+    pub async fn room(&self, need: Need) {
+        let bytes = need.bytes.max(LANE_BYTES / 2);
+        let messages = need.messages.max(LANE_MESSAGES / 2);
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
             let inflight = self.inflight();
-            if inflight == 0 || inflight + bytes.max(LANE_BYTES / 2) <= LANE_BYTES || self.is_down() {
+            let has_room = inflight + bytes <= LANE_BYTES && self.waiting() + messages <= LANE_MESSAGES;
+            if inflight == 0 || has_room || self.is_down() {
                 return;
             }
             room.await;
@@ -147,6 +159,11 @@ impl Lane {
     #[must_use]
     pub fn inflight(&self) -> usize {
         self.inflight.load(SeqCst)
+    }
+
+    /// Messages that went in and have not been delivered.
+    fn waiting(&self) -> u64 {
+        self.sent().saturating_sub(self.delivered())
     }
 
     /// Messages that ever went in.
@@ -204,10 +221,14 @@ impl Lane {
         self.room.notify_waiters();
     }
 
-    fn reserve(&self, bytes: usize) -> bool {
+    fn reserve(&self, Need { bytes, messages }: Need) -> bool {
         // With the core down messages go nowhere, and nobody should wait for it: the watchdog ends the process.
         if self.is_down() {
             return true;
+        }
+        let waiting = self.waiting();
+        if waiting > 0 && waiting + messages > LANE_MESSAGES {
+            return false;
         }
         let fits = |inflight: usize| (inflight == 0 || inflight + bytes <= LANE_BYTES).then_some(inflight + bytes);
         self.inflight.fetch_update(SeqCst, SeqCst, fits).is_ok()
@@ -273,8 +294,8 @@ mod tests {
                         payload[..4].copy_from_slice(&n.to_be_bytes());
                         batch.push(message(&payload));
                     }
-                    while let Err(bytes) = lane.try_send(&mut batch) {
-                        lane.room(bytes).await;
+                    while let Err(need) = lane.try_send(&mut batch) {
+                        lane.room(need).await;
                     }
                 }
             }
@@ -286,7 +307,7 @@ mod tests {
                 assert_eq!(message.payload()[..4], n.to_be_bytes());
                 n += 1;
             }
-            assert!(lane.inflight() <= LANE_BYTES);
+            assert!(lane.inflight() <= LANE_BYTES && lane.waiting() <= LANE_MESSAGES);
             lane.note_delivered(&mut received);
         }
         sender.await.unwrap();
@@ -302,8 +323,8 @@ mod tests {
             async move {
                 for size in [3_000_000, 1_600_000].repeat(5) {
                     let mut batch = vec![message(&vec![0; size])];
-                    while let Err(bytes) = lane.try_send(&mut batch) {
-                        lane.room(bytes).await;
+                    while let Err(need) = lane.try_send(&mut batch) {
+                        lane.room(need).await;
                     }
                 }
             }

@@ -8,9 +8,9 @@
 //! it is acknowledged. Either way it ends in [`Subscriber::deliver`], which queues it and never blocks; a queue that fills too
 //! fast asks the publisher to wait at its [`Gate`].
 //!
-//! What one publisher sends arrives in its order, whatever the topics: it always takes the same lane, and while something of
-//! its own is in there, all that it publishes goes the same way. So a backend sees the reply to a start before the first
-//! progress. (MQTT-4.6.0-6 asks for this within a topic only.)
+//! What one publisher sends arrives at a wildcard subscriber in its order, whatever the topics: it always takes the same lane,
+//! and while something of its own is in there, all that it publishes to wildcard subscribers goes the same way. So a backend sees
+//! the reply to a start before the first progress. (MQTT-4.6.0-6 asks for this within a topic only.)
 
 pub mod core;
 mod gate;
@@ -21,7 +21,7 @@ pub use gate::{Gate, Pressure};
 use crate::message::{Message, QoS};
 use crate::mqtt::topic::has_wildcard;
 use crate::store::Ticket;
-use core::{CoreDown, Lane};
+use core::{CoreDown, Lane, Need};
 use dashmap::DashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -166,8 +166,8 @@ impl Batch {
 /// Something that a publisher waits for before it reads more.
 #[derive(Debug)]
 pub enum Wait {
-    /// Room for so many bytes in a lane.
-    Lane(Arc<[Lane]>, usize, usize),
+    /// Room in a lane.
+    Lane(Arc<[Lane]>, usize, Need),
     /// A subscriber that is behind.
     Gate(Pressure),
 }
@@ -176,7 +176,7 @@ impl Wait {
     /// Waits.
     pub async fn over(self) {
         match self {
-            Self::Lane(lanes, index, bytes) => lanes[index].room(bytes).await,
+            Self::Lane(lanes, index, need) => lanes[index].room(need).await,
             Self::Gate(pressure) => pressure.over().await,
         }
     }
@@ -272,7 +272,10 @@ impl Route {
             let follows = !batch.unsent.is_empty() || self.lanes[batch.lane].delivered() < batch.sent;
             let others = batch.matches.as_ref().map_or(0, |matches| matches.others.len());
             batch.by_lane = others >= WIDE || (others > 0 && follows);
-            // Whom a lane leads to cannot say so at its end.
+            // Whom a lane leads to cannot say so at its end. To ask them takes a fraction of a delivery.
+            if batch.by_lane {
+                batch.deliveries += others / 8;
+            }
             for found in batch.matches.iter().filter(|_| batch.by_lane).flat_map(|matches| &matches.others) {
                 let lasting = message.qos() != QoS::AtMostOnce && found.wants_lasting();
                 if let Some(pressure) = found.subscriber.pressure(lasting) {
@@ -313,7 +316,7 @@ impl Route {
         if !batch.unsent.is_empty() {
             match self.lanes[batch.lane].try_send(&mut batch.unsent) {
                 Ok(sent) => batch.sent = sent,
-                Err(bytes) => return Some(Wait::Lane(self.lanes.clone(), batch.lane, bytes)),
+                Err(need) => return Some(Wait::Lane(self.lanes.clone(), batch.lane, need)),
             }
         }
         batch.delivered.pressure.take().map(Wait::Gate)
@@ -331,20 +334,23 @@ impl Route {
         self.lanes.iter().map(Lane::inflight).sum()
     }
 
-    /// Sends a probe down every lane, for the watchdog: see [`Route::probes_returned`].
+    /// Sends a probe down every lane, for the watchdog: see [`Route::behind`].
     pub fn probe(&self, number: u64) {
         for lane in self.lanes.iter() {
             lane.send_now(wildcard::probe(number));
         }
     }
 
-    /// The lowest number of a probe that has returned on every lane; `None` when the routing core has ended.
+    /// The lanes on which the probe with this number has not returned, each with what it has delivered in all; `None` when
+    /// the routing core has ended.
     #[must_use]
-    pub fn probes_returned(&self) -> Option<u64> {
+    pub fn behind(&self, number: u64) -> Option<Vec<(usize, u64)>> {
         if self.lanes.iter().any(Lane::is_down) {
             return None;
         }
-        self.wildcards.probes_returned(self.lanes.len())
+        let lanes = self.lanes.iter().enumerate();
+        let behind = lanes.filter(|(lane, _)| self.wildcards.probe_returned(*lane) < number);
+        Some(behind.map(|(lane, way)| (lane, way.delivered())).collect())
     }
 
     /// As if the router's thread had ended.

@@ -108,9 +108,9 @@ impl Wildcards {
         matches
     }
 
-    pub(super) fn probes_returned(&self, lanes: usize) -> Option<u64> {
-        let probes = self.probes.read();
-        Some((0..lanes).map(|lane| probes.get(&lane).copied().unwrap_or(0)).min().unwrap_or(0))
+    /// The number of the last probe that has returned on a lane.
+    pub(super) fn probe_returned(&self, lane: usize) -> u64 {
+        self.probes.read().get(&lane).copied().unwrap_or(0)
     }
 
     /// Each subscriber once, however many of its filters match.

@@ -77,7 +77,11 @@ fn tls_and_passwords() {
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(path("other.pem"), other.cert.pem()).unwrap();
     let output = bench(&[&login[..], &["--ca", &path("other.pem")], &SHORT].concat());
-    assert!(output.status.code() == Some(1) && said(&output).contains("an authority that --ca names"), "{}", said(&output));
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("an authority that --ca names"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]

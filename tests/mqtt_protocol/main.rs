@@ -21,4 +21,5 @@ mod shared;
 mod slow;
 mod split;
 mod subscriptions;
+mod turns;
 mod wills;

@@ -29,10 +29,12 @@ use crate::route::{Batch, Subscriber};
 use ahash::AHashMap;
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -47,6 +49,9 @@ const OWN_ALIASES: u16 = 16;
 /// Smallest and largest read.
 pub(super) const READ_MIN: usize = 1 << 10;
 const READ_MAX: usize = 64 << 10;
+
+/// How often a client is told something, without a rest, before it is listened to.
+const TOLD: u32 = 64;
 
 /// The type of a PUBLISH packet (2.1.2).
 const PUBLISH: u8 = 3;
@@ -78,6 +83,8 @@ struct Taken {
     waiting: Option<Waiting>,
     /// The client has acknowledged something: messages may wait for that.
     window_opens: bool,
+    /// So much has been delivered that others should have their turn.
+    is_long: bool,
 }
 
 /// A connection after its CONNACK.
@@ -196,6 +203,7 @@ where
         let link = self.link.clone();
         let woken = link.wake.notified();
         tokio::pin!(timer, woken);
+        let mut told = 0;
         let mut waiting: Option<Waiting> = None;
         let mut settling: Option<Waiting> = None;
         let (mut parse, mut fetch) = (!self.input.is_empty(), true);
@@ -210,6 +218,9 @@ where
                     Ok(taken) => {
                         (parse, waiting) = (taken.left, taken.waiting);
                         fetch |= taken.window_opens;
+                        if taken.is_long {
+                            tokio::task::yield_now().await;
+                        }
                     }
                     Err(end) => return end,
                 }
@@ -229,7 +240,12 @@ where
             let is_free = self.subscribing.is_none() && waiting.is_none() && self.paused_until.is_none();
             let takes_more = is_free && self.takes_more();
             let (goes_on, readable) = (takes_more && parse, takes_more && !parse);
-            let writable = !self.output.is_empty();
+            // Who always has something to hear is listened to all the same.
+            let listens = told >= TOLD;
+            if listens {
+                told = 0;
+            }
+            let writable = !self.output.is_empty() && !listens;
             if readable {
                 self.input.reserve(self.next_read);
             } else {
@@ -241,13 +257,15 @@ where
                 written = self.write.write_buf(&mut self.output), if writable => match written {
                     Ok(0) => return End::Closed,
                     Ok(bytes) => {
+                        told += 1;
                         self.wrote(bytes);
                         fetch |= self.room_check.take().is_some();
                     }
                     Err(error) => return End::Io(error),
                 },
                 // Before reading: who always has something to say is told something all the same.
-                () = woken.as_mut() => {
+                () = woken.as_mut(), if !listens => {
+                    told += 1;
                     woken.set(link.wake.notified());
                     fetch = true;
                 }
@@ -266,13 +284,15 @@ where
                     fetch = true;
                 }
                 // Others first.
-                () = tokio::task::yield_now(), if self.subscribing.is_some() || goes_on => {}
+                () = tokio::task::yield_now(), if self.subscribing.is_some() || goes_on || listens => {}
                 () = timer.as_mut() => {
                     if let Some(end) = self.check_deadlines(timer.as_mut(), readable) {
                         return end;
                     }
                     fetch |= self.room_check.take_if(|at| *at <= Instant::now()).is_some();
                 }
+                // Never ready, and polled when nothing else was: the client has had all that there is.
+                () = poll_fn(|_| { told = 0; Poll::Pending }) => {}
             }
         }
     }
@@ -285,19 +305,20 @@ where
     /// Acts on the input, and hands what was published to the route.
     fn take_turn(&mut self) -> Result<Taken, End> {
         let mut turn = Turn::default();
-        let (left, waiting) = {
+        let (left, waiting, is_long) = {
             // That a QoS 2 message has come, and all that it brought about, is safe together or not at all: half of it
             // would be lost, or would come twice, when it is sent again.
             let store = self.session.is_durable().then(|| self.broker.store.clone());
             let _scope = store.as_ref().map(|store| store.scope());
             let left = self.take_packets(&mut turn);
+            let is_long = self.batch.is_long();
             let waiting = self.send_batch();
             self.acknowledge(&mut turn);
-            (left, waiting)
+            (left, waiting, is_long)
         };
         turn.traffic.report_received(&self.broker.metrics);
         self.broker.metrics.packets_in(turn.packets);
-        Ok(Taken { left: left?, waiting, window_opens: turn.window_opens })
+        Ok(Taken { left: left?, waiting, window_opens: turn.window_opens, is_long })
     }
 
     /// Acts on the whole packets in the input. Says whether some are left, for which there was no room.
