@@ -27,12 +27,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 /// Bytes in a lane that have not been delivered yet; more wait outside.
-const LANE_BYTES: usize = 4 << 20;
+const LANE_BYTES: usize = 1 << 20;
 /// The same in messages: what is in a lane may be delivered to thousands, and who comes last waits for all of that.
 const LANE_MESSAGES: u64 = 2048;
-/// A log drops its oldest segment when it has this many: so `LANE_BYTES` are never dropped unread.
+/// A log drops its oldest segment when it has this many: so `LANE_BYTES` are never dropped unread. Until then it keeps what has
+/// been delivered, too, and several times as much memory as it counts bytes of small messages.
 const SEGMENTS: usize = 6;
-const SEGMENT_BYTES: usize = 1 << 20;
+const SEGMENT_BYTES: usize = 256 << 10;
 /// Messages taken out of a lane at a time.
 const RECEIVE: usize = 256;
 
@@ -321,7 +322,7 @@ mod tests {
         let sender = tokio::spawn({
             let lane = lane.clone();
             async move {
-                for size in [3_000_000, 1_600_000].repeat(5) {
+                for size in [LANE_BYTES * 3 / 4, LANE_BYTES * 2 / 5].repeat(5) {
                     let mut batch = vec![message(&vec![0; size])];
                     while let Err(need) = lane.try_send(&mut batch) {
                         lane.room(need).await;

@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 /// The publisher of a watchdog's probe; sessions count from 1.
 const PROBE: u64 = u64::MAX;
+/// Bytes of a probe. With small ones, a log that carries nothing else would grow for days until it drops its oldest segment; so
+/// it has its size after minutes.
+const PROBE_BYTES: usize = 4 << 10;
 /// Topics of which the subscribers are remembered; a fleet of 1,000 docks publishes to about as many.
 const REMEMBERED_TOPICS: usize = 8192;
 /// What is remembered of a topic: the generation that it holds for, and its subscribers.
@@ -138,6 +141,8 @@ impl Wildcards {
 
 /// A message that only says that the lane it went down works.
 pub(super) fn probe(number: u64) -> Message {
+    let mut payload = [0; PROBE_BYTES];
+    payload[..8].copy_from_slice(&number.to_be_bytes());
     Message::new(&Parts {
         qos: QoS::AtMostOnce,
         retain: false,
@@ -145,7 +150,7 @@ pub(super) fn probe(number: u64) -> Message {
         expires_at: NEVER,
         topic: "$probe",
         properties: &[],
-        payload: &number.to_be_bytes(),
+        payload: &payload,
     })
 }
 
@@ -157,7 +162,7 @@ pub(super) async fn deliver(lanes: Arc<[Lane]>, index: usize, mut end: LaneEnd, 
         for run in received.chunk_by(|a, b| a.topic_bytes() == b.topic_bytes()).flat_map(|run| run.chunks(RUN)) {
             let message = &run[0];
             if message.publisher() == PROBE {
-                let number = run[run.len() - 1].payload().try_into().map_or(0, u64::from_be_bytes);
+                let number = run[run.len() - 1].payload().first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
                 wildcards.probes.write().insert(index, number);
                 continue;
             }
