@@ -30,8 +30,8 @@ use wildcard::{Match, Matches, Wildcards};
 /// Messages delivered together; a subscriber that is behind is noticed after so many.
 const RUN: usize = 16;
 
-/// Deliveries after which a task lets others run: about a millisecond.
-const SLICE: usize = 8192;
+/// Deliveries after which a task lets others run: a few milliseconds.
+const SLICE: usize = 16_384;
 
 /// Wildcard subscribers of a topic from which on the routing core fans out to them.
 pub const WIDE: usize = 64;
