@@ -133,6 +133,15 @@ mod tests {
         assert_eq!(route.behind(1), Some(Vec::new()));
     }
 
+    /// Else a broker with much to deliver would be ended.
+    #[test]
+    fn a_lane_that_delivers_is_not_still_however_long_its_probe_is_out() {
+        let before = Instant::now() - DEAD;
+        let mut seen = AHashMap::from_iter([(0, (5, before)), (1, (7, before))]);
+        assert!(longest_still(&[(0, 6)], &mut seen) < SLOW);
+        assert!(longest_still(&[(0, 6), (1, 7)], &mut seen) >= DEAD, "the other one does not");
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_core_that_has_ended_is_reported_at_once() {
         let (route, health) = (Route::start(2).unwrap(), Arc::new(Health::new()));

@@ -339,6 +339,23 @@ mod tests {
         sender.await.unwrap();
     }
 
+    /// However small they are: each may go to thousands.
+    #[tokio::test]
+    async fn a_lane_takes_so_many_messages_and_no_more() {
+        let (lane, mut end) = start(1).unwrap().remove(0);
+        while lane.try_send(&mut vec![message(b"x"); 100]).is_ok() {
+            assert!(lane.waiting() <= LANE_MESSAGES);
+        }
+        assert!(lane.waiting() + 100 > LANE_MESSAGES);
+        let mut received = Vec::new();
+        while lane.waiting() > 0 {
+            lane.receive(&mut end, &mut received).await.unwrap();
+            lane.note_delivered(&mut received);
+        }
+        let mut many = vec![message(b"x"); 2 * LANE_MESSAGES as usize];
+        assert!(lane.try_send(&mut many).is_ok(), "an empty lane takes what is read at once");
+    }
+
     #[tokio::test]
     async fn a_message_larger_than_the_lane_passes_alone() {
         let (lane, mut end) = start(1).unwrap().remove(0);
