@@ -6,10 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
+use dockgate::bench::{PacketReader, Version};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use packet::{CONNACK, Connect, Packet, SUBACK, Version};
+use packet::{CONNACK, Connect, SUBACK};
 
 /// Left to itself, Linux lets each publisher run megabytes ahead of the broker.
 const SEND_BUFFER: u32 = 64 * 1024;
@@ -18,7 +19,7 @@ const SEND_BUFFER: u32 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
-    pub(crate) reader: Reader,
+    pub(crate) reader: PacketReader,
     pub(crate) version: Version,
 }
 
@@ -40,7 +41,7 @@ impl Client {
         let stream =
             socket.connect(address).await.with_context(|| format!("client {name} cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
-        let mut client = Self { stream, reader: Reader::with_capacity(read_buffer), version: who.version };
+        let mut client = Self { stream, reader: PacketReader::with_capacity(read_buffer), version: who.version };
         client.send(&packet::connect(who)).await?;
         let connack = client.expect(CONNACK).await.with_context(|| format!("client {name}"))?;
         match connack.as_slice() {
@@ -70,6 +71,11 @@ impl Client {
         self.stream.write_all(packets).await
     }
 
+    /// Waits for bytes, as [`fill`].
+    pub(crate) async fn fill(&mut self) -> io::Result<()> {
+        fill(&mut self.reader, &self.stream).await
+    }
+
     /// The body of the next packet, which has to be of this kind.
     async fn expect(&mut self, kind: u8) -> anyhow::Result<Vec<u8>> {
         loop {
@@ -79,74 +85,18 @@ impl Client {
                 }
                 bail!("got a packet of type {:#04x} instead of {kind:#04x}", packet.first);
             }
-            self.reader.fill(&self.stream).await.with_context(|| format!("waiting for a packet of {kind:#04x}"))?;
+            self.fill().await.with_context(|| format!("waiting for a packet of {kind:#04x}"))?;
         }
     }
 }
 
-/// Takes packets out of a socket's bytes.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Reader {
-    fn with_capacity(bytes: usize) -> Self {
-        Self { buffer: vec![0; bytes], start: 0, end: 0 }
-    }
-
-    /// Waits for bytes and takes as many as the buffer holds. Losing the future loses nothing. An end of stream is an
-    /// error.
-    pub(crate) async fn fill(&mut self, stream: &TcpStream) -> io::Result<()> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+/// Waits for bytes. Losing the future loses nothing. An end of stream is an error.
+pub(crate) async fn fill(reader: &mut PacketReader, stream: &TcpStream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        match reader.fill(|buffer| stream.try_read(buffer)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            filled => return filled,
         }
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.end * 2, 0); // one packet is longer than the buffer
-        }
-        loop {
-            stream.readable().await?;
-            match stream.try_read(&mut self.buffer[self.end..]) {
-                Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed the connection")),
-                Ok(bytes) => {
-                    self.end += bytes;
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// The next complete packet, if the buffer holds one.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Packet<'_>>> {
-        let bytes = &self.buffer[self.start..self.end];
-        let mut length = 0;
-        let mut header = 1;
-        loop {
-            let Some(&digit) = bytes.get(header) else {
-                return Ok(None);
-            };
-            length |= usize::from(digit & 0x7f) << (7 * (header - 1));
-            header += 1;
-            if digit & 0x80 == 0 {
-                break;
-            }
-            if header > 4 {
-                let what = "the broker sent a remaining length of more than four bytes";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-            }
-        }
-        if bytes.len() < header + length {
-            return Ok(None);
-        }
-        let body = self.start + header..self.start + header + length;
-        let first = bytes[0];
-        self.start = body.end;
-        Ok(Some(Packet { first, body: &self.buffer[body] }))
     }
 }

@@ -1,12 +1,7 @@
-//! What a client says and hears in MQTT 3.1.1 and 5, as bytes. By hand, as in `dockgate bench`: the generator shares
+//! What a client says in MQTT 3.1.1 and 5, as bytes. By hand, as in `dockgate bench`: the generator shares
 //! the machine with what it measures.
 
-/// The version that a client speaks; its number is the protocol level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
-    V311 = 4,
-    V5 = 5,
-}
+use dockgate::bench::Version;
 
 /// First bytes of packets, without their flags.
 pub(crate) const CONNACK: u8 = 0x20;
@@ -62,7 +57,11 @@ pub(crate) fn connect(who: &Connect<'_>) -> Vec<u8> {
     let mut body = Vec::new();
     push(&mut body, b"MQTT");
     let will = who.will.map_or(0, |will| 0x04 | will.qos << 3 | u8::from(will.retain) << 5);
-    body.extend_from_slice(&[who.version as u8, u8::from(who.clean) << 1 | will]);
+    let level = match who.version {
+        Version::V311 => 4,
+        Version::V5 => 5,
+    };
+    body.extend_from_slice(&[level, u8::from(who.clean) << 1 | will]);
     body.extend_from_slice(&KEEP_ALIVE_SECONDS.to_be_bytes());
     if who.version == Version::V5 {
         body.extend_from_slice(&[5, SESSION_EXPIRY]);
@@ -140,32 +139,4 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     bytes.push(length as u8);
     bytes.extend_from_slice(body);
     bytes
-}
-
-/// One packet as it lies in the read buffer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Packet<'a> {
-    pub(crate) first: u8,
-    pub(crate) body: &'a [u8],
-}
-
-impl Packet<'_> {
-    /// Its first byte without flags.
-    pub(crate) fn kind(&self) -> u8 {
-        self.first & 0xf0
-    }
-
-    /// QoS of a PUBLISH.
-    pub(crate) fn qos(&self) -> u8 {
-        self.first >> 1 & 0x03
-    }
-
-    /// The identifier of an acknowledgement, or of a PUBLISH at QoS 1 or 2.
-    pub(crate) fn identifier(&self) -> Option<[u8; 2]> {
-        let at = match self.kind() {
-            PUBLISH => 2 + usize::from(u16::from_be_bytes(*self.body.first_chunk()?)),
-            _ => 0,
-        };
-        self.body.get(at..)?.first_chunk().copied()
-    }
 }

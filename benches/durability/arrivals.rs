@@ -90,7 +90,7 @@ impl Arrivals {
             if mine >= enough {
                 return Ok(());
             }
-            let filled = tokio::time::timeout(SILENCE, client.reader.fill(&client.stream)).await;
+            let filled = tokio::time::timeout(SILENCE, client.fill()).await;
             let Ok(filled) = filled else { return Ok(()) };
             filled.with_context(|| format!("subscriber {session}"))?;
         }

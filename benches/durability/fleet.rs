@@ -90,7 +90,7 @@ pub(crate) async fn come_back(
 pub(crate) async fn leave(mut client: Client) -> anyhow::Result<()> {
     client.send(&DISCONNECT).await?;
     let gone = async {
-        while client.reader.fill(&client.stream).await.is_ok() {
+        while client.fill().await.is_ok() {
             while let Ok(Some(_)) = client.reader.next() {}
         }
     };

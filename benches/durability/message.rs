@@ -1,8 +1,9 @@
 //! Messages that can be told apart, so that what is lost or comes twice is seen.
 
 use anyhow::{Context, bail};
+use dockgate::bench::{Packet, Version};
 
-use crate::client::packet::{self, Message, PUBLISH, Packet, Version};
+use crate::client::packet::{self, Message, PUBLISH};
 
 /// The number stands at the payload's beginning.
 pub(crate) const SMALLEST_PAYLOAD: usize = 8;

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use dockgate::bench::PacketReader;
 use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 
 use crate::client::packet::PUBACK;
-use crate::client::{Client, Reader};
+use crate::client::{self, Client};
 use crate::fleet;
 use crate::message::Numbered;
 
@@ -85,10 +86,10 @@ pub(crate) fn note(latencies: &mut Histogram<u64>, latency: Duration) {
 /// Waits for PUBACKs and hands over the packet identifier of each.
 pub(crate) async fn acknowledged(
     stream: &TcpStream,
-    reader: &mut Reader,
+    reader: &mut PacketReader,
     mut each: impl FnMut(u16),
 ) -> anyhow::Result<()> {
-    let filled = tokio::time::timeout(PATIENCE, reader.fill(stream)).await;
+    let filled = tokio::time::timeout(PATIENCE, client::fill(reader, stream)).await;
     filled.with_context(|| format!("no PUBACK for {PATIENCE:?}"))??;
     while let Some(packet) = reader.next()? {
         match (packet.first, packet.body) {

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use dockgate::bench::process;
+use dockgate::bench::{Version, process};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::Times;
 use crate::client::Client;
-use crate::client::packet::{self, Message, PUBLISH, Version};
+use crate::client::packet::{self, Message, PUBLISH};
 use crate::figures::Measured;
 
 /// Messages that are on their way at most: enough that nobody waits for the network.
@@ -182,7 +182,7 @@ async fn receive(client: Client, tally: Arc<Tally>) {
 
 async fn try_receive(mut client: Client, tally: &Tally) -> anyhow::Result<()> {
     loop {
-        client.reader.fill(&client.stream).await?;
+        client.fill().await?;
         let mut received = 0;
         while let Some(packet) = client.reader.next()? {
             if packet.kind() != PUBLISH {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use dockgate::bench::Version;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::churn::{Counts, World};
 use crate::client::Client;
 use crate::client::packet::{
-    self, Connect, DISCONNECT, Message, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK, Version,
+    self, Connect, DISCONNECT, Message, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK,
 };
 
 const READ_BUFFER: usize = 4096;
@@ -136,7 +137,7 @@ impl Life {
         take(client, &world.counts).await?; // what came with the CONNACK
         loop {
             let is_due = tokio::select! {
-                filled = client.reader.fill(&client.stream) => { filled?; false }
+                filled = client.fill() => { filled?; false }
                 () = sleep_until(next.min(until)) => true,
             };
             if !is_due {

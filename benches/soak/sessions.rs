@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use dockgate::bench::Version;
 use tokio::time::{sleep, timeout};
 
 use crate::brokers::Broker;
 use crate::client::Client;
-use crate::client::packet::{self, Connect, DISCONNECT, Message, PUBACK, PUBLISH, Version};
+use crate::client::packet::{self, Connect, DISCONNECT, Message, PUBACK, PUBLISH};
 use crate::plot::{self, Bar, Bars, Group};
 use crate::subject::Subject;
 
@@ -164,7 +165,7 @@ async fn fill(subject: &Subject, sessions: usize, messages: usize) -> anyhow::Re
             sent += 1;
         }
         publisher.send(&bytes).await?;
-        publisher.reader.fill(&publisher.stream).await?;
+        publisher.fill().await?;
         while let Some(packet) = publisher.reader.next()? {
             ensure!(packet.kind() == PUBACK, "got a packet of type {:#04x} instead of a PUBACK", packet.first);
             acknowledged += 1;
@@ -187,7 +188,7 @@ async fn drain(mut client: Client, messages: usize) -> anyhow::Result<usize> {
         }
         client.send(&answers).await?;
         let is_over = arrived >= messages;
-        if is_over || timeout(SILENCE, client.reader.fill(&client.stream)).await.is_err() {
+        if is_over || timeout(SILENCE, client.fill()).await.is_err() {
             return Ok(arrived);
         }
     }

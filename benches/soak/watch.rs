@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use dockgate::bench::process;
+use dockgate::bench::{Version, process};
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use crate::churn::{Pace, World, churn};
 use crate::client::Client;
-use crate::client::packet::{self, Message, Version};
+use crate::client::packet::{self, Message};
 use crate::report::{Report, Sample};
 use crate::subject::{Live, Subject};
 

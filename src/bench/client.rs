@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::BenchError;
 use super::pipe::Pipe;
+use super::reader::PacketReader;
 use super::target::Target;
-use super::wire::{self, CONNACK, ConnAck, PacketReader, SUBACK};
+use super::wire::{self, CONNACK, ConnAck, SUBACK};
 use crate::sim::fleet::{Version, reason};
 
 /// A client that the broker has accepted.
@@ -81,7 +82,7 @@ impl Client {
 
     /// Waits for bytes.
     pub(super) async fn fill(&mut self) -> Result<(), BenchError> {
-        self.reader.fill(&self.pipe).await.map_err(BenchError::broken(&self.id))
+        self.pipe.fill(&mut self.reader).await.map_err(BenchError::broken(&self.id))
     }
 
     /// The body of the next packet, which must be of this kind.

@@ -8,7 +8,8 @@
 //! (`connections`), and `docks` puts the fleet of [`sim::fleet`](crate::sim::fleet) into the same report.
 //!
 //! What is to be done: [`Scenario`] by name; `shape`: who publishes what to whom; `payload`, `upload`: what messages carry.
-//! Who takes part: [`Target`], the broker; `pipe`, `wire`, `client`: a connection, raw packets over it and a handshake;
+//! Who takes part: [`Target`], the broker; `pipe`, `wire`, `reader`, `client`: a connection, raw packets over it, in both
+//! directions, and a handshake;
 //! `crowd`: all of them. What they do: `schedule`, `batch`, `acknowledge`, `receive`. What is counted: `tally`,
 //! `meter` with [`process`], and from that [`Run`] and [`Report`], in a `table`.
 //!
@@ -39,6 +40,7 @@ mod open;
 mod payload;
 mod pipe;
 pub mod process;
+mod reader;
 mod receive;
 mod report;
 mod run;
@@ -57,6 +59,7 @@ pub use crate::sim::fleet::{Quantiles, Version};
 pub use error::BenchError;
 pub use meter::{Generator, Usage};
 pub use payload::SMALLEST as SMALLEST_PAYLOAD;
+pub use reader::{Packet, PacketReader};
 pub use report::{Failure, Figures, Report, Run};
 pub use run::{Step, alternate, measure};
 pub use scenario::{EXAMPLES, Flood, Hook, Scenario, Sizes, UnknownScenario};

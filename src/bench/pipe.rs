@@ -9,6 +9,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
+use super::reader::PacketReader;
+
 /// Left to itself, Linux lets each publisher run megabytes ahead of the broker, and a run would mostly measure how long
 /// the broker takes to empty the kernel's buffers.
 const SEND_BUFFER: u32 = 64 * 1024;
@@ -62,21 +64,26 @@ impl Pipe {
         }
     }
 
-    /// Waits until [`Pipe::try_read`] may have something.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.tcp.readable().await
-    }
-
     /// Waits until [`Pipe::try_write`] may take something.
     pub(super) async fn writable(&self) -> io::Result<()> {
         self.tcp.writable().await
+    }
+
+    /// Waits for bytes. Nothing is lost if this is dropped half-way.
+    pub(super) async fn fill(&self, reader: &mut PacketReader) -> io::Result<()> {
+        loop {
+            match reader.fill(|buffer| self.try_read(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.tcp.readable().await?,
+                filled => return filled,
+            }
+        }
     }
 
     /// Reads what is there; 0 at the end.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there, and those of the socket.
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &self.tls else { return self.tcp.try_read(buffer) };
         let mut session = tls.lock();
         loop {

@@ -1,9 +1,7 @@
 //! The few bytes of MQTT 3.1.1 and 5 that a load needs, written and read by hand: a codec would cost the generator
 //! more than some brokers spend on routing, and the generator shares the machine with them.
 
-use std::io;
-
-use super::pipe::Pipe;
+use super::reader::{Packet, variable};
 use crate::sim::fleet::Version;
 
 /// First bytes of packets.
@@ -95,25 +93,6 @@ fn push_no_properties(bytes: &mut Vec<u8>, version: Version) {
     }
 }
 
-/// A variable byte integer at the beginning, and how long it is.
-fn variable(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, at + 1));
-        }
-    }
-    None
-}
-
-/// One packet as it lies in the read buffer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Packet<'a> {
-    pub(super) first: u8,
-    pub(super) body: &'a [u8],
-}
-
 /// A message from the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Message<'a> {
@@ -123,16 +102,6 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The type, without flags.
-    pub(super) fn kind(&self) -> u8 {
-        self.first & 0xf0
-    }
-
-    /// QoS of a PUBLISH.
-    pub(super) fn qos(&self) -> u8 {
-        self.first >> 1 & 0x03
-    }
-
     /// What a PUBLISH carries. None if it is cut short.
     pub(super) fn message(&self, version: Version) -> Option<Message<'a>> {
         let topic = usize::from(u16::from_be_bytes(*self.body.first_chunk::<2>()?));
@@ -200,73 +169,10 @@ impl ConnAck {
     }
 }
 
-/// Takes packets out of a connection's bytes, looking at fixed headers only.
-#[derive(Debug)]
-pub(super) struct PacketReader {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl PacketReader {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self { buffer: vec![0; bytes], start: 0, end: 0 }
-    }
-
-    /// Waits for bytes and takes as many as the buffer holds. An end of stream is an error: nothing here expects one.
-    /// Nothing is lost if this is dropped half-way.
-    pub(super) async fn fill(&mut self, pipe: &Pipe) -> io::Result<()> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.end * 2, 0); // one packet is longer than the buffer
-        }
-        loop {
-            match pipe.try_read(&mut self.buffer[self.end..]) {
-                Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed it")),
-                Ok(bytes) => {
-                    self.end += bytes;
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.readable().await?,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// The next complete packet, if the buffer holds one.
-    pub(super) fn next(&mut self) -> io::Result<Option<Packet<'_>>> {
-        let bytes = &self.buffer[self.start..self.end];
-        let Some((length, digits)) = variable(bytes.get(1..).unwrap_or_default()) else {
-            return match bytes.len() {
-                0..5 => Ok(None),
-                _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a remaining length of more than four bytes")),
-            };
-        };
-        let header = 1 + digits;
-        if bytes.len() < header + length {
-            return Ok(None);
-        }
-        let body = self.start + header..self.start + header + length;
-        let first = bytes[0];
-        self.start = body.end;
-        Ok(Some(Packet { first, body: &self.buffer[body] }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn only_packet(bytes: &[u8]) -> (u8, Vec<u8>) {
-        let mut reader = PacketReader { buffer: bytes.to_vec(), start: 0, end: bytes.len() };
-        let packet = reader.next().unwrap().map(|packet| (packet.first, packet.body.to_vec()));
-        assert!(reader.next().unwrap().is_none());
-        packet.unwrap()
-    }
+    use crate::bench::reader::PacketReader;
 
     #[test]
     fn a_connect_is_as_the_specification_has_it() {
@@ -295,8 +201,8 @@ mod tests {
                     expected = [1, 2];
                     bytes[identifier..identifier + 2].copy_from_slice(&expected);
                 }
-                let (first, body) = only_packet(&bytes);
-                let packet = Packet { first, body: &body };
+                let mut reader = PacketReader::of(&bytes);
+                let packet = reader.next().unwrap().unwrap();
                 assert_eq!((packet.kind(), packet.qos()), (PUBLISH, qos));
                 assert_eq!(packet.message(version), Some(Message { identifier: expected, payload: &payload }));
             }
@@ -320,16 +226,5 @@ mod tests {
         assert_eq!(ConnAck::read(v5, Version::V5), Some(ConnAck { receive_maximum: 20, maximum_qos: 1, ..plain }));
         assert_eq!(ConnAck::read(b"\x00\x00\x02\x7f\x00", Version::V5), None, "no property of a CONNACK");
         assert_eq!(ConnAck::read(&[0], Version::V5), None);
-    }
-
-    #[test]
-    fn packets_are_taken_when_they_are_whole() {
-        let (bytes, ..) = publish(Version::V311, "t", 0, &[0; 200]);
-        for length in 0..bytes.len() {
-            let mut reader = PacketReader { buffer: bytes.clone(), start: 0, end: length };
-            assert!(reader.next().unwrap().is_none(), "{length} bytes of {}", bytes.len());
-        }
-        let mut reader = PacketReader { buffer: vec![0x30, 0xff, 0xff, 0xff, 0xff], start: 0, end: 5 };
-        assert!(reader.next().is_err());
     }
 }

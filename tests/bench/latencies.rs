@@ -1,7 +1,6 @@
 //! That latencies count from when messages were due.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -11,63 +10,32 @@ use parking_lot::RwLock;
 
 use crate::common::BrokerProcess;
 use crate::ground::{good_runs, mqtt, number, real};
+use crate::proxy::{self, Fate};
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Stands before a broker, and once stops carrying anything to it for [`PAUSE`].
-struct Proxy {
-    address: SocketAddr,
-}
-
-impl Proxy {
-    /// The pause begins so long after the first `packets` writes of clients, which are their CONNECT and SUBSCRIBE.
-    fn start(broker: SocketAddr, packets: u64, after: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        // Who carries holds it for reading, and the pause for writing.
-        let gate = Arc::new(RwLock::new(()));
-        let carried = Arc::new(AtomicU64::new(0));
-        thread::spawn({
-            let (gate, carried) = (Arc::clone(&gate), Arc::clone(&carried));
-            move || {
-                while carried.load(Ordering::SeqCst) < packets {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                thread::sleep(after);
-                let _closed = gate.write();
-                thread::sleep(PAUSE);
+/// A proxy to a broker that once stops carrying anything to it for [`PAUSE`]: so long after the first `writes` of clients,
+/// which are their CONNECT and SUBSCRIBE.
+fn pausing(broker: SocketAddr, writes: u64, after: Duration) -> SocketAddr {
+    // Who carries holds it for reading, and the pause for writing.
+    let gate = Arc::new(RwLock::new(()));
+    let carried = Arc::new(AtomicU64::new(0));
+    thread::spawn({
+        let (gate, carried) = (Arc::clone(&gate), Arc::clone(&carried));
+        move || {
+            while carried.load(Ordering::SeqCst) < writes {
+                thread::sleep(Duration::from_millis(1));
             }
-        });
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                let (client, server) = (client.unwrap(), TcpStream::connect(broker).unwrap());
-                server.set_nodelay(true).unwrap();
-                client.set_nodelay(true).unwrap();
-                let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let (gate, carried) = (Arc::clone(&gate), Arc::clone(&carried));
-                thread::spawn(move || {
-                    carry(client, server, || {
-                        carried.fetch_add(1, Ordering::SeqCst);
-                        drop(gate.read());
-                    });
-                });
-                thread::spawn(move || carry(from_server, to_client, || {}));
-            }
-        });
-        Self { address }
-    }
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream, before: impl Fn()) {
-    let mut bytes = [0; 4096];
-    while let Ok(length @ 1..) = from.read(&mut bytes) {
-        before();
-        if to.write_all(&bytes[..length]).is_err() {
-            break;
+            thread::sleep(after);
+            let _closed = gate.write();
+            thread::sleep(PAUSE);
         }
-    }
-    // The other side may have closed it already.
-    to.shutdown(Shutdown::Both).ok();
+    });
+    proxy::start(broker, move |_| {
+        carried.fetch_add(1, Ordering::SeqCst);
+        drop(gate.read());
+        Fate::Carried
+    })
 }
 
 /// With a window of one message, nothing can be sent while the proxy stands still. A generator that counted from when it
@@ -77,12 +45,12 @@ fn a_pause_delays_every_message_that_is_due_in_it_and_all_of_them_count() {
     let broker = BrokerProcess::start(&[]);
     let (publishers, rate) = (4, 400);
     // Five CONNECTs and one SUBSCRIBE.
-    let proxy = Proxy::start(broker.mqtt, publishers + 2, Duration::from_millis(400));
+    let proxy = pausing(broker.mqtt, publishers + 2, Duration::from_millis(400));
     let began = Instant::now();
     let scenario = format!("sharedsub-{publishers}-1-{publishers}-{rate}");
     let runs = good_runs(&[
         "--target",
-        &mqtt(proxy.address),
+        &mqtt(proxy),
         "--scenario",
         &scenario,
         "--qos",
@@ -109,8 +77,8 @@ fn a_pause_delays_every_message_that_is_due_in_it_and_all_of_them_count() {
 #[test]
 fn the_warm_up_does_not_count() {
     let broker = BrokerProcess::start(&[]);
-    let proxy = Proxy::start(broker.mqtt, 3, Duration::from_millis(150));
-    let target = mqtt(proxy.address);
+    let proxy = pausing(broker.mqtt, 3, Duration::from_millis(150));
+    let target = mqtt(proxy);
     let scenario = ["--scenario", "sharedsub-1-1-1-100", "--qos", "1"];
     let times = ["--warm-up", "700ms", "--duration", "300ms"];
     let runs = good_runs(&[&["--target", &target][..], &scenario, &times].concat());

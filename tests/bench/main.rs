@@ -4,8 +4,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
 mod ground;
 mod latencies;
+mod proxy;
 mod refusals;
 mod scenarios;
 mod targets;
