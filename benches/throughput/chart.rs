@@ -1,18 +1,20 @@
-//! The table as charts: what each broker delivered, and what a message cost it.
+//! The table as a chart: what a message cost each broker.
 
+use std::fs;
 use std::path::Path;
 
+use anyhow::Context;
 use dockgate::bench::spread::Spread;
 use dockgate::bench::{Case, Report, Run};
 
 use crate::plot::{Bar, Bars, Group, bars};
 
-/// Draws `rate.svg` and `cpu.svg` into a folder.
+/// Draws `cpu.svg` into a folder.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// A folder that cannot be made, or a file that cannot be written.
 pub(crate) fn draw(report: &Report, folder: &Path) -> anyhow::Result<()> {
-    bars(&folder.join("rate.svg"), &of(report, "Delivered messages a second", "", |run| Some(run.figures.rate)))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     bars(&folder.join("cpu.svg"), &of(report, "CPU time of a delivered message", "µs", |run| run.cpu_micros))
 }
 

@@ -77,7 +77,7 @@ struct Options {
     /// Write every run to this file as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Draw what was delivered and what it cost into this folder
+    /// Draw what a message cost into this folder
     #[arg(long)]
     svg: Option<PathBuf>,
     /// Be rumqttd on this port: how the bench starts it as a process of its own

@@ -8,10 +8,9 @@
 //! (`connections`), and `docks` puts the fleet of [`sim::fleet`](crate::sim::fleet) into the same report.
 //!
 //! What is to be done: [`Scenario`] by name; `shape`: who publishes what to whom; `payload`, `upload`: what messages carry.
-//! Who takes part: [`Target`], the broker; `pipe`, `wire`, `reader`, `client`: a connection, raw packets over it, in both
-//! directions, and a handshake;
-//! `crowd`: all of them. What they do: `schedule`, `batch`, `acknowledge`, `receive`. What is counted: `tally`,
-//! `meter` with [`process`], and from that [`Run`] and [`Report`], in a `table`.
+//! Who takes part: [`Target`], the broker; `pipe`, `wire`, `reader`, `client`: a connection, raw packets that go and that come
+//! over it, and a handshake; `crowd`: all of them. What they do: `schedule`, `batch`, `acknowledge`, `receive`. What is
+//! counted: `tally`, `meter` with [`process`], and from that [`Run`] and [`Report`], in a `table`.
 //!
 //! The generator shares the machine with what it measures. It writes and reads raw packets, allocates nothing for a message,
 //! and says when it was itself what was slow ([`Generator::is_behind`]).
