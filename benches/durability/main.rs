@@ -5,7 +5,7 @@
 //! counted when its subscriber gets it: what is missing then is a fault, and the bench fails.
 //!
 //! ```text
-//! cargo bench --bench durability                                   all scenarios, three rounds, about 15 minutes
+//! cargo bench --bench durability                                   all scenarios, three rounds, about six minutes
 //! cargo bench --bench durability -- --quick                        one small round
 //! cargo bench --bench durability -- --scenario offline,paced --only dockgate-always,mosquitto --rounds 5
 //! cargo bench --bench durability -- --folder /mnt/ssd              on another disk

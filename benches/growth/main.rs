@@ -1,7 +1,7 @@
 //! How brokers grow: with their fleet, with the number of topics and of wildcard filters, and over a restart.
 //!
 //! ```text
-//! cargo bench --bench growth                                     all curves, one round, about 15 minutes
+//! cargo bench --bench growth                                     all curves, one round, about ten minutes
 //! cargo bench --bench growth -- --quick                          small sizes: shows that it works, not how it grows
 //! cargo bench --bench growth -- --curve fleet --only dockgate,mosquitto --rounds 3
 //! cargo bench --bench growth -- --json growth.json --svg benches/plots

@@ -1,7 +1,7 @@
 //! What keeping messages costs: redb, which the store lies on, against fjall, and the store itself.
 //!
 //! ```sh
-//! cargo bench --bench store                  # about three minutes
+//! cargo bench --bench store                  # half a minute
 //! cargo bench --bench store -- --quick       # a few seconds; shows that it works
 //! ```
 //!

@@ -3,7 +3,7 @@
 //! ratios, not absolute figures.
 //!
 //! ```text
-//! cargo bench --bench throughput                                     full speed at QoS 0 and 1, three rounds, about 5 minutes
+//! cargo bench --bench throughput                                     full speed at QoS 0 and 1, three rounds, about seven minutes
 //! cargo bench --bench throughput -- --quick                          one short round
 //! cargo bench --bench throughput -- --scenario fanin,pairs --qos 2 --only dockgate,mosquitto --rounds 5
 //! cargo bench --bench throughput -- --batch 1,10                     messages a write

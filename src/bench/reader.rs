@@ -81,7 +81,7 @@ impl PacketReader {
     ///
     /// # Errors
     /// `InvalidData` if its remaining length has more than four bytes [MQTT-2.2.3].
-    #[allow(clippy::should_implement_trait)] // an iterator's items do not borrow from it
+    #[expect(clippy::should_implement_trait, reason = "an iterator's items do not borrow from it")]
     pub fn next(&mut self) -> io::Result<Option<Packet<'_>>> {
         let bytes = &self.buffer[self.start..self.end];
         let Some((length, digits)) = variable(bytes.get(1..).unwrap_or_default()) else {
